@@ -1,0 +1,331 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// goodbyeTimeout bounds the close frame that the reading goroutine sends by
+// itself; after that the socket is closed.
+const goodbyeTimeout = time.Second
+
+// A link carries the frames of a session: over a socket or in memory.
+type link interface {
+	// put appends a frame to what waits and returns its end in the stream, take
+	// hands all that waits over to write, pending is how much waits, in bytes.
+	// These three are called under the session's mutex and never block.
+	put(op opcode, p []byte) (end int64)
+	take()
+	pending() int
+
+	// write sends what was taken, sendClose a close frame that no offset counts.
+	// Both are called by whoever holds the right to write.
+	write(timeout time.Duration) error
+	sendClose(payload []byte, timeout time.Duration) error
+
+	// read returns the next message; without keep it is thrown away and the
+	// memory of the message before stays as it is. drain reads and discards
+	// whatever still comes after read failed, until the peer closes its end. Both are called
+	// by whoever holds the right to read.
+	read(keep bool) (p []byte, binary bool, err error)
+	drain()
+
+	flushed() int64
+	received() int64
+
+	// close closes the link in good order and may wait for the peer; cut closes
+	// it at once. Both unblock everybody and may be called repeatedly.
+	close()
+	cut(discard bool) error
+}
+
+// session is a [Conn] over a link: who may read, who may write, and how it ends.
+type session struct {
+	link   link
+	limits limits
+
+	wake    chan struct{} // one slot: control frames wait; never closed
+	reading chan struct{} // one slot: holds the token of whoever reads the link; never closed
+	writing chan struct{} // one slot: holds the token of whoever writes the link; never closed
+	done    chan struct{} // carries nothing; closed by shut, once
+
+	closing  atomic.Bool // Close was called
+	shutting sync.Once
+	pongs    atomic.Uint64
+
+	readErr  error // set once, under reading
+	writeErr error // set once, under writing: a frame may be half written
+	goneBye  bool  // under writing: a close frame was sent
+
+	mu       sync.Mutex // guards what follows and link.put, take, pending; never held over a wait
+	cause    error      // why no more frames may be queued
+	buffered int64
+	control  control
+}
+
+// control holds the control frames that the next Flush sends. RFC 6455 allows
+// answering the latest ping only, so a flood of pings costs no memory.
+type control struct {
+	ping, pong bool
+	size       int
+	payload    [maxControlBytes]byte
+}
+
+func newSession(limits limits) *session {
+	return &session{
+		limits:  limits,
+		wake:    make(chan struct{}, 1),
+		reading: make(chan struct{}, 1),
+		writing: make(chan struct{}, 1),
+		done:    make(chan struct{}),
+	}
+}
+
+func (s *session) ReadFrame() ([]byte, bool, error) {
+	select {
+	case s.reading <- struct{}{}:
+		defer func() { <-s.reading }()
+	case <-s.done:
+		return nil, false, s.ended()
+	}
+	if s.readErr != nil {
+		return nil, false, s.ended()
+	}
+	p, binary, err := s.link.read(true)
+	switch {
+	case err != nil:
+		return nil, false, s.readFailed(err)
+	case s.closing.Load():
+		return nil, false, s.ended() // gives way to Close, which reads on
+	}
+	return p, binary, nil
+}
+
+// readFailed ends the session because of err and tells the peer why, if that is
+// any use. What waits in the buffer is not sent any more: it
+// certainly never left, which is better to know than to be in doubt.
+func (s *session) readFailed(err error) error {
+	s.readErr = err
+	cause := s.end(err)
+	code, reason := codeNoStatus, ""
+	var goodbye *CloseError
+	switch {
+	case errors.As(err, &goodbye):
+		code = goodbye.Code
+	case errors.Is(err, ErrFrameTooLarge):
+		code, reason = codeTooLarge, fmt.Sprintf("frame exceeds limit of %d bytes", s.limits.maxFrameBytes)
+	case errors.Is(err, ErrProtocol):
+		code, reason = codeProtocolError, strings.TrimPrefix(err.Error(), ErrProtocol.Error()+": websocket: ")
+	default:
+		return cause
+	}
+	bound := time.AfterFunc(goodbyeTimeout, func() { s.shut(false) })
+	defer bound.Stop()
+	s.writing <- struct{}{}
+	defer func() { <-s.writing }()
+	_ = s.goodbye(code, reason) // best effort: the session is over either way
+	return cause
+}
+
+func (s *session) WriteFrame(p []byte) error {
+	s.mu.Lock()
+	if err := s.cause; err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	s.buffered = s.link.put(opText, p)
+	full := s.link.pending() > flushBytes
+	s.mu.Unlock()
+	if full {
+		return s.Flush()
+	}
+	return nil
+}
+
+func (s *session) Flush() error {
+	select {
+	case s.writing <- struct{}{}:
+		defer func() { <-s.writing }()
+	case <-s.done:
+		return s.ended()
+	}
+	s.mu.Lock()
+	if err := s.cause; err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	s.putControl()
+	s.link.take()
+	s.mu.Unlock()
+	return s.send()
+}
+
+// putControl queues the control frames that are due.
+func (s *session) putControl() {
+	c := &s.control
+	if c.pong {
+		s.link.put(opPong, c.payload[:c.size])
+	}
+	if c.ping {
+		s.link.put(opPing, nil)
+	}
+	c.ping, c.pong = false, false
+}
+
+// send writes what was taken from the buffer.
+func (s *session) send() error {
+	if s.writeErr != nil {
+		return s.writeErr
+	}
+	if err := s.link.write(s.limits.write); err != nil {
+		s.writeErr = err
+		return s.end(err)
+	}
+	return nil
+}
+
+func (s *session) Wake() <-chan struct{} { return s.wake }
+
+func (s *session) Ping() {
+	s.mu.Lock()
+	s.control.ping = true
+	s.mu.Unlock()
+	s.signal()
+}
+
+// gotPing is called by the link, in the reading goroutine.
+func (s *session) gotPing(payload string) {
+	s.mu.Lock()
+	s.control.pong = true
+	s.control.size = copy(s.control.payload[:], payload)
+	s.mu.Unlock()
+	s.signal()
+}
+
+// gotPong is called by the link, in the reading goroutine.
+func (s *session) gotPong() { s.pongs.Add(1) }
+
+func (s *session) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *session) Offsets() (buffered, flushed int64) {
+	flushed = s.link.flushed()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buffered, flushed
+}
+
+func (s *session) Received() int64 { return s.link.received() }
+
+func (s *session) Pongs() uint64 { return s.pongs.Load() }
+
+func (s *session) Close(code int, reason string) error {
+	if !s.closing.CompareAndSwap(false, true) {
+		<-s.done
+		return nil
+	}
+	over := s.ended() != nil
+	s.end(ErrClosed)
+	// Every wait below ends when the link is cut, so one timer bounds them all.
+	bound := time.AfterFunc(s.limits.close, func() { s.shut(false) })
+	var err error
+	if !over {
+		err = s.lastWords(code, reason)
+	}
+	s.awaitPeer()
+	s.link.close()
+	if !bound.Stop() {
+		err = fmt.Errorf("transport: close not answered within %v: %w", s.limits.close, os.ErrDeadlineExceeded)
+	}
+	s.shut(false)
+	return err
+}
+
+// lastWords flushes the buffer and sends the close frame.
+func (s *session) lastWords(code int, reason string) error {
+	s.writing <- struct{}{}
+	defer func() { <-s.writing }()
+	if s.goneBye {
+		return nil
+	}
+	s.mu.Lock()
+	s.link.take()
+	s.mu.Unlock()
+	if err := s.send(); err != nil {
+		return err
+	}
+	return s.goodbye(code, reason)
+}
+
+// goodbye sends the close frame, if none was sent and the stream is whole.
+func (s *session) goodbye(code int, reason string) error {
+	if s.goneBye || s.writeErr != nil {
+		return s.writeErr
+	}
+	s.goneBye = true
+	if err := s.link.sendClose(closePayload(code, reason), s.limits.write); err != nil {
+		s.writeErr = err
+		return err
+	}
+	return nil
+}
+
+// awaitPeer reads on until the peer has closed. To close a socket with
+// unread input would make the kernel reset the connection, and the peer could
+// lose the close frame. A goroutine in ReadFrame gives way after
+// its next frame.
+func (s *session) awaitPeer() {
+	s.reading <- struct{}{}
+	defer func() { <-s.reading }()
+	for s.readErr == nil {
+		_, _, s.readErr = s.link.read(false)
+	}
+	if errors.Is(s.readErr, ErrProtocol) || errors.Is(s.readErr, ErrFrameTooLarge) {
+		s.link.drain()
+	}
+}
+
+func (s *session) Abort() error {
+	s.closing.Store(true)
+	s.end(ErrClosed)
+	return s.shut(true)
+}
+
+// shut closes the link at once and lets everybody go.
+func (s *session) shut(discard bool) (err error) {
+	s.shutting.Do(func() {
+		err = s.link.cut(discard)
+		close(s.done)
+	})
+	return err
+}
+
+// end notes why the session ends and returns the reason to report: the first
+// one, except that after Close and Abort it is ErrClosed unless the peer had
+// said goodbye before.
+func (s *session) end(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause == nil {
+		s.cause = err
+	} else if _, goodbye := s.cause.(*CloseError); !goodbye && err == ErrClosed {
+		s.cause = ErrClosed
+	}
+	return s.cause
+}
+
+// ended returns why the session has ended, nil while it has not.
+func (s *session) ended() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cause
+}
