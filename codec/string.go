@@ -1,0 +1,96 @@
+package codec
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// unescapeLetter holds what the character after a backslash makes of it, 0 when
+// it makes no escape of two characters.
+var unescapeLetter = [256]byte{
+	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
+}
+
+// unescape returns the character that the escape at the start of b stands for,
+// and the length of the escape, 0 when it is none. Half of a surrogate pair
+// stands for U+FFFD, as in encoding/json.
+func unescape(b []byte) (r rune, n int) {
+	if len(b) < 2 {
+		return 0, 0
+	}
+	if c := unescapeLetter[b[1]]; c != 0 {
+		return rune(c), 2
+	}
+	if b[1] != 'u' {
+		return 0, 0
+	}
+	r, ok := hex4(b[2:])
+	switch {
+	case !ok:
+		return 0, 0
+	case !utf16.IsSurrogate(r):
+		return r, 6
+	case len(b) >= 8 && b[6] == '\\' && b[7] == 'u':
+		if low, ok := hex4(b[8:]); ok {
+			if pair := utf16.DecodeRune(r, low); pair != utf8.RuneError {
+				return pair, 12
+			}
+		}
+	}
+	return utf8.RuneError, 6
+}
+
+// hex4 reads the four hexadecimal digits at the start of b.
+func hex4(b []byte) (rune, bool) {
+	if len(b) < 4 {
+		return 0, false
+	}
+	w, x, y, z := hexValue[b[0]], hexValue[b[1]], hexValue[b[2]], hexValue[b[3]]
+	return rune(w)<<12 | rune(x)<<8 | rune(y)<<4 | rune(z), w|x|y|z < 16
+}
+
+// appendText appends the value at s as a program sees it: a string unescaped,
+// null as nothing, anything else as the JSON text that it is.
+func appendText(b *strings.Builder, frame []byte, s span) {
+	raw := s.inner(frame)
+	if !s.isString(frame) && string(raw) == "null" {
+		return
+	}
+	if !s.escaped() {
+		b.Write(raw)
+		return
+	}
+	for len(raw) > 0 {
+		n := bytes.IndexByte(raw, '\\')
+		if n < 0 {
+			n = len(raw)
+		}
+		b.Write(raw[:n])
+		raw = raw[n:]
+		// Escapes come in clusters, so the search for the next one only starts
+		// again after the cluster.
+		for len(raw) > 0 && raw[0] == '\\' {
+			// The end of a line, when JSON stands in JSON.
+			if bytes.HasPrefix(raw, lineEnd) {
+				b.WriteString(`\r\n`)
+				raw = raw[len(lineEnd):]
+				continue
+			}
+			r, n := unescape(raw)
+			b.WriteRune(r)
+			raw = raw[n:]
+		}
+	}
+}
+
+var lineEnd = []byte(`\\r\\n`)
+
+// unquote returns the text of the value at s in memory of its own.
+func unquote(frame []byte, s span) string {
+	var b strings.Builder
+	b.Grow(s.size)
+	appendText(&b, frame, s)
+	return b.String()
+}
