@@ -1,0 +1,19 @@
+// Package server is a relay server: clients connect by WebSocket, register a
+// UUID, and send each other messages by UUID.
+//
+// A [Server] is an [http.Handler], so it goes wherever handlers go: alone in
+// an http.Server, under a path of a larger mux, behind TLS. On the wire it is
+// ProxyStore's relay server, error texts and close codes included; clients
+// written for that one need not know which they talk to.
+//
+// Each connection has two goroutines, which the Server owns. One reads and
+// routes: it puts a message, as the bytes that came in, into the queue of the
+// connection that registered the receiver's UUID. The other writes what is in
+// its own queue, many messages per system call, and pings. The queue is
+// bounded in bytes: a sender that is faster than its receiver is slowed down
+// for a moment, and a receiver that does not read at all costs its senders
+// nothing but bounces: their message comes back with its error set.
+//
+// [Server.Shutdown] ends it all: queues are flushed, connections closed with
+// 1001, and no goroutine is left.
+package server

@@ -1,0 +1,199 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/seed73300619/relay/codec"
+)
+
+// roomWait is how long a sender is held up by a full queue before its message
+// is bounced.
+const roomWait = time.Second
+
+// A verdict is what becomes of a message.
+type verdict uint8
+
+const (
+	delivered   verdict = iota // it is in the peer's queue
+	noVerdict                  // its sender's connection has ended meanwhile
+	unknownPeer                // bounced, as all that follow
+	unreadPeer
+	foreignSource
+	tooLarge
+	verdicts int = iota
+)
+
+// text is what stands in the error of a bounce. That for an unknown peer is
+// ProxyStore's, word by word.
+func (v verdict) text(e *codec.Envelope) string {
+	peer := e.PeerUUID.String()
+	switch v {
+	case unknownPeer:
+		return "Cannot forward peer connection message to peer " + peer + " because this peer is not registered this relay server."
+	case unreadPeer:
+		return "The requested peer " + peer + " does not read its messages; its queue on this relay server is full."
+	case foreignSource:
+		return "Cannot forward peer connection message to peer " + peer + " because its source " +
+			e.SourceUUID.String() + " is not registered on this connection."
+	case tooLarge:
+		return "Cannot forward peer connection message to peer " + peer + " because it is too large."
+	}
+	return ""
+}
+
+// register makes m's UUID reachable by this connection and answers. Whoever
+// had it before is closed behind, in its own time.
+func (c *conn) register(m codec.Registration) {
+	if !c.owns(m.UUID) && len(c.clients) >= c.s.maxRegistrations {
+		c.s.stats.refused.Add(1)
+		c.reply(c.s.answerCrowded)
+		return
+	}
+	r := client{id: m.UUID, name: quote(m.Name)}
+	old, room := c.claim(r)
+	for room != nil {
+		select {
+		case <-room:
+			old, room = c.claim(r)
+		case <-c.done:
+			return
+		}
+	}
+	c.s.stats.registrations.Add(1)
+	c.s.logger.Info("registered", "conn", c.id, "uuid", r.id, "name", r.name, "remote", c.remote)
+	if old != nil && old != c {
+		c.s.stats.takeovers.Add(1)
+		c.s.logger.Info("taken over", "conn", old.id, "uuid", r.id, "by", c.id)
+		old.end(codeTakenOver, reasonTaken)
+	}
+}
+
+// claim registers r for c unless c has ended or its queue has no room for the
+// answer. It returns who had the UUID before, and what to wait for.
+func (c *conn) claim(r client) (old *conn, room <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.code != 0 {
+		return nil, c.done // never again
+	}
+	if old, room = c.s.registry.add(r.id, c, c.s.answerOK); room != nil {
+		return nil, room
+	}
+	for i := range c.clients {
+		if c.clients[i].id == r.id {
+			c.clients[i] = r
+			return old, nil
+		}
+	}
+	c.clients = append(c.clients, r)
+	return old, nil
+}
+
+// route passes a message on to the peer that it is for, or back.
+func (c *conn) route(frame []byte, e *codec.Envelope) {
+	if len(c.clients) == 0 {
+		c.fail(codeForbidden, reasonStranger, nil)
+		return
+	}
+	switch v := c.deliver(frame, e); v {
+	case noVerdict:
+	case delivered:
+		c.s.stats.forwarded.Add(1)
+		c.s.stats.forwardedBytes.Add(uint64(len(frame)))
+		if c.s.logger.Enabled(context.Background(), slog.LevelDebug) {
+			c.s.logger.Debug("forwarded", "conn", c.id, "from", e.SourceUUID, "to", e.PeerUUID, "bytes", len(frame))
+		}
+	default:
+		c.bounce(frame, e, v)
+	}
+}
+
+// deliver puts a message into the queue of its peer: the bytes as they came,
+// unless another decoder could read them differently.
+func (c *conn) deliver(frame []byte, e *codec.Envelope) verdict {
+	if !c.s.anySource && !c.owns(e.SourceUUID) {
+		return foreignSource
+	}
+	dest := c.s.registry.lookup(e.PeerUUID)
+	if dest == nil {
+		return unknownPeer
+	}
+	if !e.Verbatim() {
+		c.scratch = e.Append(c.scratch[:0])
+		frame = c.scratch
+		if len(frame) > maxFrameBytes {
+			return tooLarge
+		}
+	}
+	return c.send(dest, frame)
+}
+
+// send puts frame into dest's queue. It waits for room, but not for long and
+// not for a peer that has kept somebody waiting already and has taken in
+// nothing since.
+func (c *conn) send(dest *conn, frame []byte) verdict {
+	room, ok := dest.queue.put(frame)
+	if ok {
+		return delivered
+	}
+	_, before := dest.ws.Offsets()
+	if room != nil && dest.stuckAt.Load() == before+1 {
+		return unreadPeer
+	}
+	patience := time.NewTimer(roomWait)
+	defer patience.Stop()
+	switch ok, full := dest.queue.putWait(frame, patience.C, c.done); {
+	case ok:
+		return delivered
+	case !full:
+		return unknownPeer // it has left
+	}
+	select {
+	case <-c.done:
+		return noVerdict
+	default:
+	}
+	if _, now := dest.ws.Offsets(); now == before {
+		dest.stuckAt.Store(before + 1)
+	}
+	return unreadPeer
+}
+
+// bounce returns a message to its sender.
+func (c *conn) bounce(frame []byte, e *codec.Envelope, v verdict) {
+	c.s.stats.bounced[v].Add(1)
+	if hidden, ok := c.s.oddities.bounced[v].allow(); ok {
+		c.s.logger.Warn("bounced", "conn", c.id, "from", e.SourceUUID, "to", e.PeerUUID, "reason", v.text(e), "hidden", hidden)
+	}
+	c.scratch = appendBounce(c.scratch[:0], frame, e, v)
+	c.reply(c.scratch)
+}
+
+// appendBounce appends the message in frame with its error set. A message so
+// large that it would not fit into a frame any more goes without its
+// description.
+func appendBounce(dst, frame []byte, e *codec.Envelope, v verdict) []byte {
+	start := len(dst)
+	dst = e.AppendBounce(dst, v.text(e))
+	if len(dst)-start <= maxFrameBytes {
+		return dst
+	}
+	m, err := codec.DecodePeerConnection(frame)
+	if err != nil {
+		panic(err) // it was decoded before
+	}
+	m.Description, m.Error = "", v.text(e)
+	short, err := m.Append(dst[:start])
+	if err != nil {
+		return dst // as well as it can be said
+	}
+	return short
+}
+
+// reply puts frame into c's own queue. It waits until there is room: that
+// holds up nobody but c, and if the peer does not read, c ends.
+func (c *conn) reply(frame []byte) {
+	c.queue.putWait(frame, nil, c.done)
+}
