@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -44,7 +45,7 @@ type conn struct {
 	ws     transport.Conn
 	id     uint64
 	remote string // its address, for the log
-	queue  queue  // what is to be written to it
+	queue  *queue // what is to be written to it
 
 	scratch []byte // the reader's, for frames that are not passed on as they came
 
@@ -52,7 +53,8 @@ type conn struct {
 	// room in vain, 0 if none has.
 	stuckAt atomic.Int64
 
-	done chan struct{} // closed by end: nothing more is handled or queued
+	ctx  context.Context // ended by end: nothing more is handled or queued
+	stop context.CancelFunc
 
 	mu      sync.Mutex
 	clients []client // changed by the reader until the end, under mu
@@ -76,9 +78,7 @@ func (c *conn) read() {
 			c.broken(err)
 			return
 		}
-		select {
-		case <-c.done:
-		default:
+		if c.ctx.Err() == nil {
 			c.handle(frame, binary)
 		}
 	}
@@ -167,13 +167,13 @@ func (c *conn) end(code int, reason string) {
 	if ended {
 		return
 	}
-	close(c.done)
+	c.stop()
 	for _, client := range c.clients { // unchanged from here on
 		if c.s.registry.remove(client.id, c) {
 			c.s.logger.Info("unregistered", "conn", c.id, "uuid", client.id, "name", client.name, "code", code)
 		}
 	}
-	c.queue.close()
+	c.queue.Close()
 }
 
 // close says goodbye and closes the socket, in bounded time. The connection

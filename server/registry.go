@@ -32,21 +32,21 @@ func (r *registry) lookup(id uuid.UUID) *conn {
 
 // add makes c the owner of id and puts answer into c's queue, in one step:
 // nothing that is sent to id can overtake the answer, and who has seen the
-// answer finds id registered. It returns the owner before. When the queue is
-// full nothing is done, and room is when to try again.
-func (r *registry) add(id uuid.UUID, c *conn, answer []byte) (old *conn, room <-chan struct{}) {
+// answer finds id registered. It returns the owner before. When the queue has no
+// room nothing is done, and ok is false.
+func (r *registry) add(id uuid.UUID, c *conn, answer *frame) (old *conn, ok bool) {
 	s := r.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if room, ok := c.queue.put(answer); !ok {
-		return nil, room
+	if !c.queue.TryPut(answer) {
+		return nil, false
 	}
 	if s.conns == nil {
 		s.conns = make(map[uuid.UUID]*conn)
 	}
 	old = s.conns[id]
 	s.conns[id] = c
-	return old, nil
+	return old, true
 }
 
 // remove ends c's registration of id, and nobody else's.

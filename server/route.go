@@ -2,9 +2,11 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
+	"github.com/seed73300619/relay/actor"
 	"github.com/seed73300619/relay/codec"
 )
 
@@ -52,14 +54,10 @@ func (c *conn) register(m codec.Registration) {
 		return
 	}
 	r := client{id: m.UUID, name: quote(m.Name)}
-	old, room := c.claim(r)
-	for room != nil {
-		select {
-		case <-room:
-			old, room = c.claim(r)
-		case <-c.done:
-			return
-		}
+	old, ok := c.claim(r)
+	if !ok { // it goes on registering and does not read the answers
+		c.fail(codePolicy, reasonUnread, nil)
+		return
 	}
 	c.s.stats.registrations.Add(1)
 	c.s.logger.Info("registered", "conn", c.id, "uuid", r.id, "name", r.name, "remote", c.remote)
@@ -70,25 +68,27 @@ func (c *conn) register(m codec.Registration) {
 	}
 }
 
-// claim registers r for c unless c has ended or its queue has no room for the
-// answer. It returns who had the UUID before, and what to wait for.
-func (c *conn) claim(r client) (old *conn, room <-chan struct{}) {
+// claim registers r for c, and returns who had the UUID before. ok is false when
+// c has ended or its queue has no room for the answer.
+func (c *conn) claim(r client) (old *conn, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.code != 0 {
-		return nil, c.done // never again
+		return nil, false
 	}
-	if old, room = c.s.registry.add(r.id, c, c.s.answerOK); room != nil {
-		return nil, room
+	answer := newFrame(c.s.answerOK)
+	if old, ok = c.s.registry.add(r.id, c, answer); !ok {
+		answer.free()
+		return nil, false
 	}
 	for i := range c.clients {
 		if c.clients[i].id == r.id {
 			c.clients[i] = r
-			return old, nil
+			return old, true
 		}
 	}
 	c.clients = append(c.clients, r)
-	return old, nil
+	return old, true
 }
 
 // route passes a message on to the peer that it is for, or back.
@@ -134,26 +134,27 @@ func (c *conn) deliver(frame []byte, e *codec.Envelope) verdict {
 // not for a peer that has kept somebody waiting already and has taken in
 // nothing since.
 func (c *conn) send(dest *conn, frame []byte) verdict {
-	room, ok := dest.queue.put(frame)
-	if ok {
+	f := newFrame(frame)
+	if dest.queue.TryPut(f) {
 		return delivered
 	}
 	_, before := dest.ws.Offsets()
-	if room != nil && dest.stuckAt.Load() == before+1 {
+	if dest.ctx.Err() == nil && dest.stuckAt.Load() == before+1 {
+		f.free()
 		return unreadPeer
 	}
-	patience := time.NewTimer(roomWait)
-	defer patience.Stop()
-	switch ok, full := dest.queue.putWait(frame, patience.C, c.done); {
-	case ok:
+	patience, cancel := context.WithTimeout(c.ctx, roomWait)
+	defer cancel()
+	switch err := dest.queue.Put(patience, f); {
+	case err == nil:
 		return delivered
-	case !full:
+	case errors.Is(err, actor.ErrClosed):
+		f.free()
 		return unknownPeer // it has left
 	}
-	select {
-	case <-c.done:
+	f.free()
+	if c.ctx.Err() != nil {
 		return noVerdict
-	default:
 	}
 	if _, now := dest.ws.Offsets(); now == before {
 		dest.stuckAt.Store(before + 1)
@@ -195,5 +196,8 @@ func appendBounce(dst, frame []byte, e *codec.Envelope, v verdict) []byte {
 // reply puts frame into c's own queue. It waits until there is room: that
 // holds up nobody but c, and if the peer does not read, c ends.
 func (c *conn) reply(frame []byte) {
-	c.queue.putWait(frame, nil, c.done)
+	f := newFrame(frame)
+	if err := c.queue.Put(c.ctx, f); err != nil {
+		f.free()
+	}
 }

@@ -212,11 +212,11 @@ func TestWhatWasSentOfABrokenBatch(t *testing.T) {
 		client, server := transport.Pipe()
 		defer client.Abort()
 		c := &conn{ws: server}
-		var b batch
+		var frames []*frame
 		for i := range 40 {
-			b.data = append(b.data, message(alice, bob, fmt.Sprint(i))...)
-			b.ends = append(b.ends, len(b.data))
-			server.WriteFrame(b.frame(i))
+			f := newFrame([]byte(message(alice, bob, fmt.Sprint(i))))
+			frames = append(frames, f)
+			server.WriteFrame(f.data)
 		}
 		if err := server.Flush(); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatal(err)
@@ -226,7 +226,7 @@ func TestWhatWasSentOfABrokenBatch(t *testing.T) {
 		for _, _, err := client.ReadFrame(); err == nil; _, _, err = client.ReadFrame() {
 			readable++
 		}
-		if n := c.sent(&b, 40); n != readable || n == 0 || n == 40 {
+		if n := c.sent(frames, 40); n != readable || n == 0 || n == 40 {
 			t.Errorf("%d sent, %d could be read", n, readable)
 		}
 	})

@@ -191,8 +191,8 @@ func (s *Server) checkIdle() {
 
 // open makes a connection of a socket.
 func (s *Server) open(ws transport.Conn, remote string) *conn {
-	c := &conn{s: s, ws: ws, remote: remote, done: make(chan struct{})}
-	c.queue.init(s.queueBytes)
+	c := &conn{s: s, ws: ws, remote: remote, queue: newQueue(s.queueBytes)}
+	c.ctx, c.stop = context.WithCancel(context.Background())
 	s.mu.Lock()
 	s.accepted++
 	c.id = s.accepted

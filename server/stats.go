@@ -70,7 +70,7 @@ func (s *Server) Stats() Stats {
 		st.Closed[code] = n
 	}
 	for c := range s.conns {
-		st.QueuedBytes += c.queue.bytes()
+		st.QueuedBytes += c.queue.Stats().Bytes
 	}
 	return st
 }

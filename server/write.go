@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"math/rand/v2"
 	"time"
 
@@ -15,13 +16,17 @@ func (c *conn) write() {
 	defer register.Stop()
 	alive := newKeepalive(c.s.pingInterval, c.s.pingTimeout)
 	defer alive.timer.Stop()
-	for {
-		b, open := c.queue.take()
-		if !c.writeBatch(b) || !open {
+	var frames []*frame
+	for open := true; ; {
+		frames = c.queue.Drain(frames[:0])
+		if !c.writeAll(frames) || !open {
 			break
 		}
+		if cap(frames) > keepFrames {
+			frames = nil // an idle connection holds little
+		}
 		select {
-		case <-c.queue.ready:
+		case _, open = <-c.queue.Ready():
 		case <-c.ws.Wake():
 		case <-register.C:
 			if !c.registered() {
@@ -37,19 +42,23 @@ func (c *conn) write() {
 	c.close()
 }
 
-// writeBatch writes b, which may be nil, and the pings and pongs that are due,
-// in one go; what is queued meanwhile is the next batch. If the connection
-// breaks it gives back what did not get through and returns false.
-func (c *conn) writeBatch(b *batch) bool {
-	if b == nil {
-		b = &batch{}
-	} else {
-		defer b.release()
-	}
+// keepFrames is how long a list of frames may be to be used again.
+const keepFrames = 64
+
+// writeAll writes frames, and the pings and pongs that are due, in one go; what
+// is queued meanwhile is for the next one. If the connection breaks it gives
+// back what did not get through and returns false.
+func (c *conn) writeAll(frames []*frame) bool {
+	defer func() {
+		for i, f := range frames {
+			f.free()
+			frames[i] = nil
+		}
+	}()
 	written := 0
 	var err error
-	for written < len(b.ends) && err == nil {
-		err = c.ws.WriteFrame(b.frame(written))
+	for written < len(frames) && err == nil {
+		err = c.ws.WriteFrame(frames[written].data)
 		written++
 	}
 	if err == nil {
@@ -59,25 +68,22 @@ func (c *conn) writeBatch(b *batch) bool {
 		return true
 	}
 	c.broken(err)
-	c.giveBack(b, c.sent(b, written))
-	if rest, _ := c.queue.take(); rest != nil {
-		c.giveBack(rest, 0)
-		rest.release()
-	}
+	frames = c.queue.Drain(frames)
+	c.giveBack(frames[c.sent(frames, written):])
 	return false
 }
 
-// sent returns how many of the frames of b may have reached the peer when
-// only the first few were written before the connection broke: those behind
-// are certain not to have.
-func (c *conn) sent(b *batch, written int) int {
+// sent returns how many of the frames may have reached the peer when only the
+// first few were written before the connection broke: those behind are certain
+// not to have.
+func (c *conn) sent(frames []*frame, written int) int {
 	end, flushed := c.ws.Offsets() // end of the last one written
 	for n := written; n > 0; n-- {
 		if end <= flushed {
 			return n
 		}
-		frame := len(b.frame(n - 1))
-		end -= int64(frame + header(frame)) // at the earliest
+		size := len(frames[n-1].data)
+		end -= int64(size + header(size)) // at the earliest
 	}
 	return 0
 }
@@ -94,28 +100,28 @@ func header(frame int) int {
 	return 10
 }
 
-// giveBack bounces the frames of b from the given one on to their senders:
-// the peer has left without them. It waits for senders whose queue is full,
-// but not for long.
-func (c *conn) giveBack(b *batch, from int) {
+// giveBack bounces frames to their senders: the peer has left without them. It
+// waits for senders whose queue is full, but not for long.
+func (c *conn) giveBack(frames []*frame) {
 	if c.s.anySource {
 		return // the source of a message may be anyone
 	}
-	expired := make(chan struct{})
-	patience := time.AfterFunc(roomWait, func() { close(expired) })
-	defer patience.Stop()
+	patience, cancel := context.WithTimeout(context.Background(), roomWait)
+	defer cancel()
 	var bounce []byte
-	for i := from; i < len(b.ends); i++ {
-		e, err := codec.DecodeEnvelope(b.frame(i))
+	for _, f := range frames {
+		e, err := codec.DecodeEnvelope(f.data)
 		if err != nil || c.owns(e.SourceUUID) {
 			continue // an answer to c itself, or a bounce
 		}
 		if sender := c.s.registry.lookup(e.SourceUUID); sender != nil {
-			bounce = appendBounce(bounce[:0], b.frame(i), &e, unknownPeer)
-			if ok, _ := sender.queue.putWait(bounce, nil, expired); ok {
+			bounce = appendBounce(bounce[:0], f.data, &e, unknownPeer)
+			back := newFrame(bounce)
+			if sender.queue.Put(patience, back) == nil {
 				c.s.stats.givenBack.Add(1)
 				continue
 			}
+			back.free()
 		}
 		c.s.stats.dropped.Add(1)
 	}
