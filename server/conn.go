@@ -46,6 +46,7 @@ type conn struct {
 	id     uint64
 	remote string // its address, for the log
 	queue  *queue // what is to be written to it
+	echoes echoes // what it has sent to itself
 
 	scratch []byte // the reader's, for frames that are not passed on as they came
 

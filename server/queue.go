@@ -16,7 +16,10 @@ func newQueue(limit int) *queue {
 }
 
 // A frame is a copy of one message in a buffer that is used again.
-type frame struct{ data []byte }
+type frame struct {
+	data  []byte
+	epoch *epoch // of its sender, which is told when the frame is freed; may be nil
+}
 
 // Buffers come in powers of two from 256 bytes to 64 KiB, so that a small
 // message does not hold a large one's memory. Larger ones are made and let go.
@@ -41,8 +44,13 @@ func newFrame(data []byte) *frame {
 	return f
 }
 
-// free gives the frame's memory back: nobody may use it any more.
+// free ends the frame, which is written or will never be, and gives its memory
+// back: nobody may use it any more.
 func (f *frame) free() {
+	if f.epoch != nil {
+		f.epoch.done(1)
+		f.epoch = nil
+	}
 	if class := bits.Len(uint(cap(f.data) - 1)); class <= largestFrame {
 		framePools[class].Put(f)
 	}

@@ -127,7 +127,24 @@ func (c *conn) deliver(frame []byte, e *codec.Envelope) verdict {
 			return tooLarge
 		}
 	}
+	if dest == c && !c.echoes.idle() {
+		return c.echo(frame)
+	}
 	return c.send(dest, frame)
+}
+
+// echo holds a message to oneself until what was sent before it has got through.
+// It waits for room, which holds up nobody but c.
+func (c *conn) echo(frame []byte) verdict {
+	for held := c.echoes.bytes.Load(); held > 0 && held+int64(len(frame)) > int64(c.s.queueBytes); held = c.echoes.bytes.Load() {
+		select {
+		case <-c.echoes.written:
+		case <-c.ctx.Done():
+			return noVerdict
+		}
+	}
+	c.echoes.hold(newFrame(frame))
+	return delivered
 }
 
 // send puts frame into dest's queue. It waits for room, but not for long and
@@ -135,6 +152,10 @@ func (c *conn) deliver(frame []byte, e *codec.Envelope) verdict {
 // nothing since.
 func (c *conn) send(dest *conn, frame []byte) verdict {
 	f := newFrame(frame)
+	if dest != c {
+		f.epoch = c.echoes.current
+		f.epoch.open.Add(1)
+	}
 	if dest.queue.TryPut(f) {
 		return delivered
 	}

@@ -192,6 +192,7 @@ func (s *Server) checkIdle() {
 // open makes a connection of a socket.
 func (s *Server) open(ws transport.Conn, remote string) *conn {
 	c := &conn{s: s, ws: ws, remote: remote, queue: newQueue(s.queueBytes)}
+	c.echoes.init(c)
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	s.mu.Lock()
 	s.accepted++

@@ -18,15 +18,19 @@ func (c *conn) write() {
 	defer alive.timer.Stop()
 	var frames []*frame
 	for open := true; ; {
-		frames = c.queue.Drain(frames[:0])
+		echoes := c.echoes.take() // first: what was queued before them goes before them
+		echoed := size(echoes)
+		frames = append(c.queue.Drain(frames[:0]), echoes...)
 		if !c.writeAll(frames) || !open {
 			break
 		}
+		c.echoes.wrote(echoed)
 		if cap(frames) > keepFrames {
 			frames = nil // an idle connection holds little
 		}
 		select {
 		case _, open = <-c.queue.Ready():
+		case <-c.echoes.wake:
 		case <-c.ws.Wake():
 		case <-register.C:
 			if !c.registered() {
@@ -86,6 +90,13 @@ func (c *conn) sent(frames []*frame, written int) int {
 		end -= int64(size + header(size)) // at the earliest
 	}
 	return 0
+}
+
+func size(frames []*frame) (bytes int64) {
+	for _, f := range frames {
+		bytes += int64(len(f.data))
+	}
+	return bytes
 }
 
 // header is the most that a server's frame is longer than its content

@@ -1,0 +1,94 @@
+package server
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// A client that wants to know whether its messages have been handed on sends
+// one to itself behind them: when that comes back, they have. So a message to
+// oneself, an echo, is held until all that its sender sent before it is in the
+// sockets of its peers, or has been given back: what this server holds in
+// memory dies with it. Nobody waits for that but the echo.
+
+// An epoch is what a connection passes on between two echoes.
+type epoch struct {
+	// open counts the frames that are on their way, one more while the epoch
+	// goes on, and one more while the epoch before it is open.
+	open  atomic.Int64
+	owner *conn
+	echo  *frame // that ended it
+	next  *epoch
+}
+
+// done is called when n of what open counts have come to their end. The last
+// one lets the echo go, and with it perhaps that of the next epoch.
+func (e *epoch) done(n int64) {
+	for e.open.Add(-n) == 0 {
+		e.owner.echoes.release(e.echo)
+		e, n = e.next, 1
+	}
+}
+
+// echoes are the messages of a connection to itself.
+type echoes struct {
+	current *epoch        // the reader's
+	bytes   atomic.Int64  // of those held or released, and not yet written
+	wake    chan struct{} // 1 slot, never closed: one was released
+	written chan struct{} // 1 slot, never closed: some were written
+
+	mu       sync.Mutex
+	released []*frame // to be written, in order
+}
+
+func (e *echoes) init(owner *conn) {
+	e.current = &epoch{owner: owner}
+	e.current.open.Store(1)
+	e.wake, e.written = make(chan struct{}, 1), make(chan struct{}, 1)
+}
+
+// idle reports that nothing is on its way: an echo need not be held.
+func (e *echoes) idle() bool {
+	return e.current.open.Load() == 1 && e.bytes.Load() == 0
+}
+
+// hold ends the present epoch with an echo.
+func (e *echoes) hold(echo *frame) {
+	e.bytes.Add(int64(len(echo.data)))
+	ended, next := e.current, &epoch{owner: e.current.owner}
+	next.open.Store(2)
+	ended.echo, ended.next, e.current = echo, next, next
+	ended.done(1)
+}
+
+func (e *echoes) release(echo *frame) {
+	e.mu.Lock()
+	e.released = append(e.released, echo)
+	e.mu.Unlock()
+	notify(e.wake)
+}
+
+// take returns the echoes that are to be written, behind all that was queued
+// before they were released.
+func (e *echoes) take() []*frame {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	taken := e.released
+	e.released = nil
+	return taken
+}
+
+// wrote makes room for as many bytes.
+func (e *echoes) wrote(bytes int64) {
+	if bytes > 0 {
+		e.bytes.Add(-bytes)
+		notify(e.written)
+	}
+}
+
+func notify(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // told already
+	}
+}
