@@ -8,24 +8,36 @@ import (
 	"strings"
 )
 
-// requestHeader copies and checks the caller's headers, which may hold tokens
-// from anywhere: no value may end its line and begin another.
-func requestHeader(from http.Header, user *url.Userinfo) (http.Header, error) {
-	header := make(http.Header, len(from)+1)
-	for name, values := range from {
+// CheckHeader returns an error that matches [ErrInvalidHeader] if a [Dialer]
+// could not send the header: a name is no HTTP token or belongs to the
+// handshake, or a value, which may hold a token from anywhere, would end its
+// line and begin another.
+func CheckHeader(header http.Header) error {
+	for name, values := range header {
 		if !validName(name) {
-			return nil, fmt.Errorf("%w: a name is no HTTP token", ErrInvalidHeader)
+			return fmt.Errorf("%w: a name is no HTTP token", ErrInvalidHeader)
 		}
-		name = http.CanonicalHeaderKey(name)
-		if reserved(name) {
-			return nil, fmt.Errorf("%w: %s belongs to the handshake", ErrInvalidHeader, name)
+		if name = http.CanonicalHeaderKey(name); reserved(name) {
+			return fmt.Errorf("%w: %s belongs to the handshake", ErrInvalidHeader, name)
 		}
 		for _, value := range values {
 			if !validValue(value) {
-				return nil, fmt.Errorf("%w: the value of %s holds a control character", ErrInvalidHeader, name)
+				return fmt.Errorf("%w: the value of %s holds a control character", ErrInvalidHeader, name)
 			}
-			header[name] = append(header[name], value)
 		}
+	}
+	return nil
+}
+
+// requestHeader checks and copies the caller's headers.
+func requestHeader(from http.Header, user *url.Userinfo) (http.Header, error) {
+	if err := CheckHeader(from); err != nil {
+		return nil, err
+	}
+	header := make(http.Header, len(from)+1)
+	for name, values := range from {
+		name = http.CanonicalHeaderKey(name)
+		header[name] = append(header[name], values...)
 	}
 	if user != nil && header.Get("Authorization") == "" {
 		header.Set("Authorization", basic(user))
