@@ -1,0 +1,87 @@
+package relay
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/seed73300619/relay/codec"
+)
+
+// A relay handles the messages of one connection in order and delivers a
+// message addressed to its sender. So a short message to ourselves that comes
+// back proves that all before it has been handed on; if it comes back as
+// undelivered, likewise. A pong proves nothing: the stock relay answers pings
+// while messages still wait. See the package documentation, "Delivery".
+
+// barrierMark begins the description of every barrier. The nonce behind it is
+// the client's own, so that nobody can forge a confirmation.
+const barrierMark = "relay-barrier "
+
+// barrierMessage makes the barrier with a number.
+func (c *Client) barrierMessage(number uint64) Message {
+	return Message{
+		SourceUUID:      c.cfg.uuid,
+		SourceName:      c.cfg.name,
+		PeerUUID:        c.cfg.uuid,
+		DescriptionType: codec.Offer,
+		Description:     c.nonce + strconv.FormatUint(number, 10),
+	}
+}
+
+func newNonce() string { return barrierMark + uuid.NewString() + " " }
+
+// isBarrier tells barriers from messages, also those that an earlier client
+// with our UUID left behind: no program wants to see them.
+func (s *session) isBarrier(m Message) bool {
+	return m.PeerUUID == s.cfg.uuid && m.SourceUUID == s.cfg.uuid && strings.HasPrefix(m.Description, barrierMark)
+}
+
+// confirm, on the reader's side, tells the writer that a barrier came back.
+func (s *session) confirm(m Message) {
+	number, ok := strings.CutPrefix(m.Description, s.nonce)
+	if !ok {
+		return
+	}
+	n, err := strconv.ParseUint(number, 10, 64)
+	if err != nil {
+		return
+	}
+	s.came.Store(max(n, s.came.Load())) // a late one takes nothing back
+	select {
+	case s.ack <- struct{}{}:
+	default:
+	}
+}
+
+// askIfDue writes a barrier after each quarter of the window, so that under load
+// confirmations come back while there is still room to write.
+func (s *session) askIfDue() error {
+	if s.unasked < max(s.cfg.window/4, 1) && s.unaskedBytes < windowBytes/4 {
+		return nil
+	}
+	return s.ask(nil)
+}
+
+// askIfLast writes a barrier when nothing more can follow before it: the window
+// is full, or the session ends.
+func (s *session) askIfLast() error {
+	if s.unasked == 0 || !s.windowFull() && !s.ending() {
+		return nil
+	}
+	return s.ask(nil)
+}
+
+// ask writes a barrier, for a Flush that waits for it or for ourselves.
+func (s *session) ask(waits *request) error {
+	s.asking.Stop()
+	s.unasked, s.unaskedBytes = 0, 0
+	s.out.barriers++
+	e := entry{barrier: s.out.barriers, request: waits}
+	frame, err := s.encode(s.barrierMessage(e.barrier))
+	if err != nil {
+		return err // our own name and UUID were checked by New
+	}
+	return s.put(e, frame)
+}

@@ -1,0 +1,228 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed73300619/relay/actor"
+)
+
+// State is what a client is doing about its connection.
+type State uint8
+
+// The states of a client. A client starts Idle and ends Closed.
+const (
+	Idle       State = iota // no connection, and nobody has asked for one
+	Connecting              // dialing or registering
+	Connected               // registered with the relay
+	Backoff                 // waiting before the next attempt
+	Closed                  // ended; see [Client.Err]
+)
+
+func (s State) String() string {
+	switch s {
+	case Idle:
+		return "idle"
+	case Connecting:
+		return "connecting"
+	case Connected:
+		return "connected"
+	case Backoff:
+		return "backoff"
+	case Closed:
+		return "closed"
+	}
+	return fmt.Sprintf("State(%d)", uint8(s))
+}
+
+// Event is something that happened to a client: a [StateChange], [InDoubt],
+// [Dropped], [Malformed] or [Stalled]. String describes it for people.
+type Event interface {
+	fmt.Stringer
+	event()
+}
+
+// StateChange reports that the client went from one state to another.
+type StateChange struct {
+	At       time.Time
+	From, To State
+	Err      error         // why: set when a connection or an attempt failed
+	Retry    time.Duration // with To == Backoff: how long until the next attempt
+}
+
+// InDoubt reports messages that were written into a connection which was lost
+// before the relay confirmed them: each may have been handed on, or not. They
+// are not sent again unless the program does so. With [WithResend] this is said
+// only of messages for which the relay closed the connection.
+type InDoubt struct {
+	Messages []Message
+	Err      error // how the connection ended
+}
+
+// Dropped reports a message that the client let go: one to be sent that was
+// refused (Err is [ErrTooLarge] or a *codec.EncodeError), or one received for
+// which the Inbox had no room (Err says so).
+type Dropped struct {
+	Message Message
+	Err     error
+}
+
+// Malformed reports a frame from the relay that was no message; Err is a
+// *codec.DecodeError. The connection lives on.
+type Malformed struct{ Err error }
+
+// Stalled reports that the Inbox is full and its policy is [Wait]: the client
+// has stopped reading. Unless the program reads its Inbox, the relay will close
+// the connection within about 40 seconds.
+type Stalled struct{ Bytes int }
+
+func (StateChange) event() {}
+func (InDoubt) event()     {}
+func (Dropped) event()     {}
+func (Malformed) event()   {}
+func (Stalled) event()     {}
+
+func (e StateChange) String() string {
+	s := fmt.Sprintf("%v -> %v", e.From, e.To)
+	if e.To == Backoff {
+		s += fmt.Sprintf(" (next attempt in %v)", e.Retry.Round(time.Millisecond))
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+func (e InDoubt) String() string {
+	return fmt.Sprintf("%d messages in doubt: %v", len(e.Messages), e.Err)
+}
+
+func (e Dropped) String() string {
+	return fmt.Sprintf("message from %v to %v dropped: %v", e.Message.SourceUUID, e.Message.PeerUUID, e.Err)
+}
+
+func (e Malformed) String() string { return "malformed frame: " + e.Err.Error() }
+
+func (e Stalled) String() string {
+	return fmt.Sprintf("inbox full with %d bytes unread; not reading from the relay", e.Bytes)
+}
+
+const (
+	eventBuffer = 16 // events that a channel holds by itself
+	eventRing   = 64 // events that wait behind it; then the oldest are lost
+)
+
+// eventQueue hands events to the program without ever waiting for it. A
+// goroutine moves them from a ring into the channel, and exists only while some
+// wait and the program has asked for the channel.
+type eventQueue[E any] struct {
+	out  chan E // closed by end
+	ring actor.Mailbox[E]
+	stop chan struct{} // closed by end
+	lost atomic.Uint64 // events for which the channel had no room at the end, or that came later
+
+	mu      sync.Mutex // guards what follows
+	wanted  bool       // the program has asked for the channel
+	pumping bool
+	pump    sync.WaitGroup
+}
+
+func newEventQueue[E any]() *eventQueue[E] {
+	return &eventQueue[E]{
+		out:  make(chan E, eventBuffer),
+		ring: actor.Mailbox[E]{MaxItems: eventRing, Overflow: actor.DropOldest},
+		stop: make(chan struct{}),
+	}
+}
+
+// channel returns what the program reads.
+func (q *eventQueue[E]) channel() <-chan E {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.wanted = true
+	q.startPump()
+	return q.out
+}
+
+// emit never waits. After end it only counts.
+func (q *eventQueue[E]) emit(event E) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.ended() {
+		q.lost.Add(1)
+		return
+	}
+	_ = q.ring.Put(context.Background(), event) // the policy never waits, and nobody closes the ring
+	q.startPump()
+}
+
+// startPump is called with mu held.
+func (q *eventQueue[E]) startPump() {
+	if q.pumping || !q.wanted || q.ended() {
+		return
+	}
+	q.pumping = true
+	q.pump.Go(func() {
+		for q.forward() {
+		}
+	})
+}
+
+// forward moves one event, and says whether to go on.
+func (q *eventQueue[E]) forward() bool {
+	q.mu.Lock()
+	event, ok := q.ring.TryGet()
+	q.pumping = ok
+	q.mu.Unlock()
+	if !ok {
+		return false
+	}
+	select {
+	case q.out <- event:
+		return true
+	case <-q.stop:
+		q.offer(event)
+		return false
+	}
+}
+
+// offer puts an event into the channel; what has waited longest makes room.
+func (q *eventQueue[E]) offer(event E) {
+	for {
+		select {
+		case q.out <- event:
+			return
+		default:
+		}
+		select {
+		case <-q.out:
+			q.lost.Add(1)
+		default: // a reader was faster
+		}
+	}
+}
+
+func (q *eventQueue[E]) ended() bool {
+	select {
+	case <-q.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// end leaves the last events in the channel for a program that still reads, and
+// closes it.
+func (q *eventQueue[E]) end() {
+	q.mu.Lock()
+	close(q.stop)
+	q.mu.Unlock()
+	q.pump.Wait()
+	for _, event := range q.ring.Drain(nil) {
+		q.offer(event)
+	}
+	close(q.out)
+}

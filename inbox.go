@@ -1,0 +1,258 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/seed73300619/relay/actor"
+)
+
+// Overflow says what a client does with a message that arrives when its Inbox
+// is full.
+type Overflow uint8
+
+// The policies of an Inbox. The zero value is Wait.
+const (
+	// Wait stops reading from the relay until the program reads its Inbox. A
+	// [Stalled] event says so at once, because a relay closes a client that
+	// does not answer pings, after 40 to 60 seconds.
+	Wait Overflow = iota
+	// DropOldest makes room by letting go what has waited longest.
+	DropOldest
+	// DropNewest lets go what has just arrived.
+	DropNewest
+	// Disconnect closes the connection; the client comes back with backoff.
+	Disconnect
+)
+
+func (o Overflow) String() string {
+	switch o {
+	case Wait:
+		return "wait"
+	case DropOldest:
+		return "drop oldest"
+	case DropNewest:
+		return "drop newest"
+	case Disconnect:
+		return "disconnect"
+	}
+	return fmt.Sprintf("Overflow(%d)", uint8(o))
+}
+
+// InboxPolicy bounds what a client keeps for a program that does not read, for
+// [WithInbox]. What is dropped is counted in [Stats] and reported as [Dropped].
+type InboxPolicy struct {
+	MaxBytes int      // of unread messages in memory; 0 means 64 MiB
+	WhenFull Overflow // what then; the zero value is Wait
+}
+
+const (
+	defaultInboxBytes = 64 << 20
+	inboxBuffer       = 16 // messages that the channel holds by itself
+	malformedBuffer   = 16 // decode errors kept for Recv
+
+	messageOverhead = 160 // what a message costs in memory beside its strings
+)
+
+// messageSize is how much a message counts against a bound in bytes.
+func messageSize(m Message) int {
+	return messageOverhead + len(m.SourceName) + len(m.DescriptionType) + len(m.Description) + len(m.Error)
+}
+
+// inbox takes messages from the reader, which must never wait for the program
+// unless the program said so, and hands them to the program through a channel.
+// What the channel has no room for spills into a mailbox, which a goroutine of
+// its own empties; without a spill there is no such goroutine.
+type inbox struct {
+	out       chan Message // closed by the last who sends on it: end, or the pump after end
+	malformed chan error   // decode errors for Recv; never closed
+	overflow  Overflow
+	spill     actor.Mailbox[Message]
+	stop      context.Context // done when the program has closed the client
+	discard   context.CancelFunc
+	stalled   atomic.Bool // the reader waits for the program
+	said      bool        // and has been reported; the reader's
+	held      []Message   // at most one, that the reader had when its connection ended; the reader's
+
+	onDrop  func(Message, error)
+	onStall func(bytes int)
+
+	mu       sync.Mutex // guards what follows, and the order of what goes into out
+	spilling bool       // a pump runs
+	ended    bool
+	pump     sync.WaitGroup
+}
+
+var errInboxOverflow = errors.New("relay: inbox full; read it, or give it more room with WithInbox")
+
+func newInbox(policy InboxPolicy, onDrop func(Message, error), onStall func(int)) *inbox {
+	in := &inbox{
+		out:       make(chan Message, inboxBuffer),
+		malformed: make(chan error, malformedBuffer),
+		overflow:  policy.WhenFull,
+		onDrop:    onDrop,
+		onStall:   onStall,
+	}
+	in.stop, in.discard = context.WithCancel(context.Background())
+	in.spill = actor.Mailbox[Message]{
+		MaxBytes: policy.MaxBytes,
+		Size:     messageSize,
+		OnDrop:   func(m Message) { onDrop(m, errInboxOverflow) },
+	}
+	switch policy.WhenFull {
+	case DropOldest:
+		in.spill.Overflow = actor.DropOldest
+	case DropNewest:
+		in.spill.Overflow = actor.DropNewest
+	}
+	return in
+}
+
+// deliver is called by the reader, one at a time. It waits only under the
+// policy Wait, and returns an error when the connection is to end.
+func (in *inbox) deliver(ctx context.Context, m Message) error {
+	if in.pass(m) {
+		return nil
+	}
+	if err := in.put(ctx, m); err != nil {
+		if in.overflow == Wait {
+			in.held = append(in.held, m)
+		} else {
+			in.onDrop(m, err)
+		}
+		return err
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.spilling {
+		in.spilling = true
+		in.pump.Go(in.run)
+	}
+	return nil
+}
+
+// resume delivers, on a new connection, what the last one left behind.
+func (in *inbox) resume(ctx context.Context) error {
+	held := in.held
+	in.held = nil
+	for _, m := range held {
+		if err := in.deliver(ctx, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pass hands a message to the program directly: only if nothing waits before it.
+func (in *inbox) pass(m Message) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.spilling {
+		return false
+	}
+	select {
+	case in.out <- m:
+		in.said = false
+		return true
+	default:
+		return false
+	}
+}
+
+// put spills a message by the policy.
+func (in *inbox) put(ctx context.Context, m Message) error {
+	if in.overflow == DropOldest || in.overflow == DropNewest {
+		return in.spill.Put(ctx, m)
+	}
+	if in.spill.TryPut(m) {
+		return nil
+	}
+	if in.overflow == Disconnect {
+		return errInboxFull
+	}
+	in.stalled.Store(true)
+	defer in.stalled.Store(false)
+	if !in.said { // once, until the program has caught up
+		in.said = true
+		in.onStall(in.spill.Stats().Bytes)
+	}
+	return in.spill.Put(ctx, m)
+}
+
+// run moves what spilled into the channel until nothing is left.
+func (in *inbox) run() {
+	for {
+		m, ok := in.next()
+		if !ok {
+			return
+		}
+		select {
+		case in.out <- m:
+		case <-in.stop.Done():
+			in.offer(m)
+		}
+	}
+}
+
+// next returns the next message that spilled. When there is none it ends the
+// spill, under the lock that deliver holds while it looks whether one is on.
+func (in *inbox) next() (Message, bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	m, ok := in.spill.TryGet()
+	switch {
+	case ok:
+	case in.ended && len(in.held) > 0:
+		m, in.held = in.held[0], nil
+		return m, true
+	default:
+		in.spilling = false
+		if in.ended {
+			close(in.out)
+		}
+	}
+	return m, ok
+}
+
+// offer leaves a message in the channel's own buffer for a program that closed
+// the client and still reads; beyond it nobody will take the message.
+func (in *inbox) offer(m Message) {
+	select {
+	case in.out <- m:
+	default:
+		in.onDrop(m, ErrClosed)
+	}
+}
+
+// undecodable keeps a decode error for Recv, unless too many wait already.
+func (in *inbox) undecodable(err error) {
+	select {
+	case in.malformed <- err:
+	default:
+	}
+}
+
+// end says that nothing more will be delivered: the channel closes once what
+// has arrived has been read, or close is called.
+func (in *inbox) end() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.ended = true
+	switch {
+	case in.spilling:
+	case len(in.held) > 0:
+		in.spilling = true
+		in.pump.Go(in.run)
+	default:
+		close(in.out)
+	}
+}
+
+// close gives up what has not been read, and waits for the pump.
+func (in *inbox) close() {
+	in.discard()
+	in.pump.Wait()
+}

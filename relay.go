@@ -1,0 +1,482 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/google/uuid"
+
+	"github.com/seed73300619/relay/codec"
+)
+
+// Message is what peers send each other through a relay. PeerUUID says to whom.
+// On sending, a zero SourceUUID and SourceName are filled in by the client, and
+// an empty DescriptionType becomes [Offer]. Description is the payload: any
+// UTF-8 text. It may be kept and copied freely.
+//
+// A stock Python PeerManager ends its whole process when it receives a
+// Description that is no SDP of its own format: send such peers only what they
+// expect.
+type Message = codec.PeerConnection
+
+// DescriptionType is the type of [Message.DescriptionType].
+type DescriptionType = codec.DescriptionType
+
+// The two description types of the protocol; a relay does not care which.
+const (
+	Offer  = codec.Offer
+	Answer = codec.Answer
+)
+
+// Client is a connection to a relay that is made again whenever it is lost. The
+// program sends on [Client.Outbox] and receives on [Client.Inbox]; everything
+// else is there for the beginning, the end and the curious. All methods may be
+// called concurrently.
+//
+// Make one with [New] or [Dial]; the zero value is of no use.
+type Client struct {
+	cfg    config
+	log    *slog.Logger
+	nonce  string       // of our barriers
+	outbox chan Message // Outbox: closed by the program, if at all
+	out    *outbox
+	in     *inbox
+	events *eventQueue[Event]
+	stats  *counters
+	status *status
+
+	hurry chan struct{} // one slot, cuts the backoff short; never closed
+	close chan struct{} // closed when no new message is accepted any more
+
+	asking chan struct{} // one slot, taken while the token source runs; never closed
+
+	begun   sync.Once // starts the supervisor goroutine, or makes sure that it never starts
+	accept  sync.Once // closes close
+	running context.Context
+	cancel  context.CancelCauseFunc // ends the client without waiting for anything
+	workers sync.WaitGroup          // the supervisor goroutine
+	done    chan struct{}           // closed by finish
+	err     error                   // why; set before done is closed
+	unsent  []Message               // likewise; taken by the first Close
+
+	collected sync.Once // hands out unsent
+
+	lenience lenience    // the supervisor goroutine's
+	sent     http.Header // of the last handshake; likewise
+}
+
+// New checks its arguments and returns a client that is not connected. It opens
+// no connection and starts no goroutine; a client that is never used need not be
+// closed. The first message sent, or a call of Inbox, Recv, Send, Connect,
+// TryConnect or Run, connects.
+//
+// The address must be ws://host[:port][/path] or wss://…; otherwise the error
+// matches [ErrAddress]. An option that is nil or given a value that makes no
+// sense is an error, too.
+func New(address string, opts ...Option) (*Client, error) {
+	cfg, err := configure(address, opts)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{
+		cfg:    cfg,
+		log:    cfg.logger.With("relay", cfg.shown),
+		nonce:  newNonce(),
+		outbox: make(chan Message),
+		events: newEventQueue[Event](),
+		stats:  new(counters),
+		hurry:  make(chan struct{}, 1),
+		asking: make(chan struct{}, 1),
+		close:  make(chan struct{}),
+		done:   make(chan struct{}),
+	}
+	c.status = newStatus()
+	c.out = newOutbox(c.outbox, c.close, cfg.outbox, c.need, c.stats)
+	c.in = newInbox(cfg.inbox, c.drop, c.stall)
+	c.running, c.cancel = context.WithCancelCause(context.Background())
+	return c, nil
+}
+
+// Dial is [New] followed by [Client.Connect]. If it fails the client is closed.
+// Once it has returned, the end of ctx changes nothing.
+func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) {
+	c, err := New(address, opts...)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Connect(ctx); err != nil {
+		if cause := c.Err(); cause != nil {
+			err = cause
+		}
+		c.cancel(err)
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Outbox returns the channel to send on. What is sent goes out in order, across
+// reconnects too. While there is no connection the client takes up to
+// [WithOutbox] messages; then, and whenever the relay is slower than the
+// program, sends wait.
+//
+// Nobody receives any more once the client has ended, so select on [Client.Done]
+// beside every send. The client never closes the channel. The program may: the
+// client then sends what it has accepted, closes the connection, and ends.
+func (c *Client) Outbox() chan<- Message {
+	c.begin()
+	return c.outbox
+}
+
+// Inbox connects, if need be, and returns the channel on which messages arrive:
+// those of peers, and those of our own that the relay could not deliver
+// ([Message.Undelivered]). It is closed by the client after it has ended and
+// what had arrived has been read. Several readers, and Recv, compete.
+//
+// A program that does not read costs memory up to the bound of [WithInbox].
+func (c *Client) Inbox() <-chan Message {
+	c.begin()
+	c.want()
+	return c.in.out
+}
+
+// Recv connects, if need be, and returns the next message. It returns a
+// *codec.DecodeError for a frame that was no message (the next call goes on; the
+// error may overtake messages that arrived before it), ctx's error when that
+// ends first, and an error that matches [ErrClosed] once the client has ended
+// and everything has been read.
+func (c *Client) Recv(ctx context.Context) (Message, error) {
+	c.begin()
+	c.want()
+	select {
+	case err := <-c.in.malformed:
+		return Message{}, err
+	default:
+	}
+	for {
+		var changed <-chan struct{}
+		if !c.cfg.reconnect { // then a lost connection needs somebody who wants it
+			_, changed = c.status.look()
+			c.want()
+		}
+		select {
+		case m, ok := <-c.in.out:
+			if !ok {
+				return Message{}, c.ended()
+			}
+			return m, nil
+		case err := <-c.in.malformed:
+			return Message{}, err
+		case <-ctx.Done():
+			return Message{}, c.gaveUp("receive", ctx)
+		case <-changed:
+		}
+	}
+}
+
+// Send sends a message in order with those of the Outbox, connecting if need be,
+// and returns once it has been written to the connection: nil does not mean that
+// it has been handed on (see [Client.Flush]). An error means that it was not
+// sent and will not be: [ErrTooLarge], a *codec.EncodeError, ctx's error, or one
+// that matches [ErrClosed].
+func (c *Client) Send(ctx context.Context, m Message) error {
+	return c.request(ctx, "send", &request{ctx: ctx, message: m, done: make(chan *request, 1)})
+}
+
+// Flush waits until the relay has handed on, or bounced, everything sent before:
+// "handed on" means to the peer's socket, not that the peer has read it. It is
+// the round trip of a message to ourselves, and asks nothing special of the
+// relay. It returns an error that matches [ErrInDoubt] when the connection was
+// lost since the last Flush and something is in doubt, ctx's error, or one that
+// matches [ErrClosed].
+func (c *Client) Flush(ctx context.Context) error {
+	return c.request(ctx, "flush", &request{ctx: ctx, barrier: true, done: make(chan *request, 1)})
+}
+
+// request passes r to whoever owns the outbox, and waits for its answer.
+func (c *Client) request(ctx context.Context, what string, r *request) error {
+	if err := ctx.Err(); err != nil {
+		return c.gaveUp(what, ctx)
+	}
+	c.begin()
+	select {
+	case <-c.close:
+		return c.ended()
+	default:
+	}
+	select {
+	case c.out.requests <- r:
+	case <-ctx.Done():
+		return c.gaveUp(what, ctx)
+	case <-c.close:
+		return c.ended()
+	case <-c.done:
+		return c.ended()
+	}
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+	}
+	if r.revoke() || r.barrier {
+		select {
+		case c.out.revoked <- struct{}{}:
+		default:
+		}
+		return c.gaveUp(what, ctx)
+	}
+	// It is being written this moment, which the write timeout bounds.
+	<-r.done
+	return r.err
+}
+
+// Connect connects, trying again with backoff until it succeeds, ctx ends, or a
+// failure is permanent; it is a no-op when connected. The end of ctx ends this
+// call only: the client goes on trying, until it is closed.
+func (c *Client) Connect(ctx context.Context) error {
+	c.begin()
+	for {
+		c.want()
+		now, changed := c.status.look()
+		switch now.state {
+		case Connected:
+			return nil
+		case Closed:
+			return c.ended()
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return c.gaveUp("connect", ctx)
+		}
+	}
+}
+
+// TryConnect makes one attempt, at once, and returns its error; it is a no-op
+// when connected, and joins an attempt that is under way. The end of ctx ends
+// this call only.
+func (c *Client) TryConnect(ctx context.Context) error {
+	c.begin()
+	attempt := c.status.try()
+	c.hasten()
+	for {
+		now, changed := c.status.look()
+		switch {
+		case now.state == Connected:
+			return nil
+		case now.state == Closed:
+			return c.ended()
+		case now.finished >= attempt:
+			return now.err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return c.gaveUp("connect", ctx)
+		}
+	}
+}
+
+// Run connects and blocks until the client ends, or ctx does: then it shuts the
+// client down within the timeout of [WithTimeout]. It returns nil after a clean
+// end, *[UnsentError], or why the client ended: it fits an errgroup and
+// supervisors. Its ctx is the client's life, unlike that of any other method.
+func (c *Client) Run(ctx context.Context) error {
+	c.begin()
+	c.want()
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+	}
+	return c.Close()
+}
+
+// State returns what the client is doing now.
+func (c *Client) State() State {
+	now, _ := c.status.look()
+	return now.state
+}
+
+// Events returns the channel of events: state changes and oddities. The client
+// never waits for it: a program that does not read loses events, counted in
+// [Stats], after the first 16 and before the last 64. It is closed last of all,
+// with the last 16 unread ones in it. Several readers compete.
+func (c *Client) Events() <-chan Event { return c.events.channel() }
+
+// Done returns a channel that is closed when the client has ended, for whatever
+// reason; [Client.Err] then tells it.
+func (c *Client) Done() <-chan struct{} { return c.done }
+
+// Err returns why the client has ended: nil while it has not, and after Close,
+// Shutdown and the closing of the Outbox.
+func (c *Client) Err() error {
+	select {
+	case <-c.done:
+		return c.err
+	default:
+		return nil
+	}
+}
+
+// Close accepts no more messages, sends those accepted, waits for the relay's
+// confirmation, says goodbye and ends the client, all within the timeout of
+// [WithTimeout]. After it no goroutine of the client is left, and what is unread
+// in the Inbox beyond the channel's own few messages is dropped. The error, if
+// any, is an *[UnsentError] with the messages of the Outbox that were not sent:
+// check it. The second Close waits, too, and returns nil. It may be called from
+// anywhere, also in a loop over the Inbox.
+func (c *Client) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.timeout)
+	defer cancel()
+	return c.Shutdown(ctx)
+}
+
+// Shutdown is [Client.Close] with a bound of the caller's. While there is no
+// connection and something is to be sent, it waits for one. When ctx ends, the
+// connection is cut.
+func (c *Client) Shutdown(ctx context.Context) error {
+	c.accept.Do(func() { close(c.close) })
+	c.hasten()
+	c.begun.Do(func() { c.finish(nil) }) // never used: nothing to stop
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		c.cancel(context.Cause(ctx))
+		<-c.done
+	}
+	c.workers.Wait()
+	c.in.close()
+
+	var unsent []Message
+	c.collected.Do(func() { unsent, c.unsent = c.unsent, nil })
+	if len(unsent) == 0 {
+		return nil
+	}
+	why := c.err
+	if why == nil {
+		why = context.Cause(c.running)
+	}
+	return &UnsentError{Messages: unsent, Err: why}
+}
+
+// Name returns the name under which the client registers.
+func (c *Client) Name() string { return c.cfg.name }
+
+// UUID returns the client's address: what peers put into PeerUUID.
+func (c *Client) UUID() uuid.UUID { return c.cfg.uuid }
+
+// want asks for a connection that is tried again until it succeeds.
+func (c *Client) want() { c.status.want() }
+
+// need is called when something was taken from the program while there is no
+// connection.
+func (c *Client) need() {
+	c.want()
+	if c.out.closed.Load() {
+		c.hasten() // there may be nothing to wait for
+	}
+}
+
+// hasten ends the present pause between two attempts.
+func (c *Client) hasten() {
+	select {
+	case c.hurry <- struct{}{}:
+	default:
+	}
+}
+
+// ending reports that nothing new is accepted: the client is being closed, or
+// the program has closed the Outbox.
+func (c *Client) ending() bool { return c.out.closed.Load() || c.closing() }
+
+// String describes the client for logs, without secrets.
+func (c *Client) String() string {
+	return fmt.Sprintf("relay client %q (%v) of %s", c.cfg.name, c.cfg.uuid, c.cfg.shown)
+}
+
+// closing reports that Close or Shutdown was called, or the client has ended.
+func (c *Client) closing() bool {
+	select {
+	case <-c.close:
+		return true
+	default:
+		return false
+	}
+}
+
+// ended is the error of calls after the end.
+func (c *Client) ended() error {
+	if c.State() == Closed {
+		<-c.done // which finish is about to close
+	}
+	if err := c.Err(); err != nil {
+		return fmt.Errorf("%w: %w", ErrClosed, err)
+	}
+	return ErrClosed
+}
+
+// gaveUp is the error of a call whose ctx ended; it tells whether, and why,
+// there was no connection.
+func (c *Client) gaveUp(what string, ctx context.Context) error {
+	now, _ := c.status.look()
+	err := context.Cause(ctx)
+	switch {
+	case now.state == Connected:
+		return fmt.Errorf("relay: %s: %w", what, err)
+	case now.err != nil:
+		return fmt.Errorf("relay: %s: %w: %w; the last attempt: %w", what, err, ErrNotConnected, now.err)
+	}
+	return fmt.Errorf("relay: %s: %w: %w", what, err, ErrNotConnected)
+}
+
+// drop and stall are called by the reader and the writer.
+func (c *Client) drop(m Message, err error) {
+	c.stats.dropped.Add(1)
+	c.events.emit(Dropped{Message: m, Err: err})
+}
+
+func (c *Client) stall(bytes int) {
+	c.log.Warn("inbox full, not reading from the relay", "bytes", bytes)
+	c.events.emit(Stalled{Bytes: bytes})
+}
+
+// counters are what Stats is read from.
+type counters struct {
+	sent, received, returned, resent, inDoubt, dropped, malformed, connects atomic.Uint64
+}
+
+// Stats are counters since New. Reading them costs nothing.
+type Stats struct {
+	Sent       uint64 // messages written to a connection
+	Received   uint64 // messages that arrived, the returned included
+	Returned   uint64 // of those, ours that the relay could not deliver
+	Resent     uint64 // messages written again because of WithResend
+	InDoubt    uint64 // messages reported by InDoubt
+	Dropped    uint64 // messages reported by Dropped
+	Malformed  uint64 // frames that were no message
+	Connects   uint64 // registrations with the relay that succeeded
+	EventsLost uint64 // events that nobody read in time
+	InboxBytes int    // unread, waiting behind the Inbox
+}
+
+// Stats returns the counters as they are now.
+func (c *Client) Stats() Stats {
+	ring, spill := c.events.ring.Stats(), c.in.spill.Stats()
+	return Stats{
+		Sent:       c.stats.sent.Load(),
+		Received:   c.stats.received.Load(),
+		Returned:   c.stats.returned.Load(),
+		Resent:     c.stats.resent.Load(),
+		InDoubt:    c.stats.inDoubt.Load(),
+		Dropped:    c.stats.dropped.Load(),
+		Malformed:  c.stats.malformed.Load(),
+		Connects:   c.stats.connects.Load(),
+		EventsLost: uint64(ring.Dropped) + c.events.lost.Load(),
+		InboxBytes: spill.Bytes,
+	}
+}

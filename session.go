@@ -1,0 +1,362 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed73300619/relay/codec"
+	"github.com/seed73300619/relay/supervisor"
+	"github.com/seed73300619/relay/transport"
+)
+
+const (
+	// confirmEvery is how long a written message waits before the relay is asked
+	// to confirm it: what is in doubt after a loss is at most that old, and a
+	// quiet client costs the relay nothing.
+	confirmEvery = 100 * time.Millisecond
+	// settleAfter is how long a connection must have lived, and a pong must have
+	// come, before the backoff starts again from its first step.
+	settleAfter = 10 * time.Second
+)
+
+// session is one registered connection: an errgroup of a reader, a writer and a
+// heartbeat. It shares nothing with the client but the outbox, whose writer it
+// is, the inbox, and the counters, so an old session cannot hurt a new one.
+type session struct {
+	*Client
+	conn transport.Conn
+
+	came  atomic.Uint64 // the last barrier that came back
+	ack   chan struct{} // one slot: came has changed; never closed
+	frame []byte        // the writer's, reused
+
+	unasked      int         // messages written that no barrier follows yet
+	unaskedBytes int         // and their size
+	asking       *time.Timer // when the next barrier is due
+	leave        *time.Timer // when the writer no longer waits for the last confirmation; nil: not leaving
+	left         atomic.Bool // the connection was closed by us, on purpose
+}
+
+func (c *Client) newSession(conn transport.Conn) *session {
+	asking := time.NewTimer(confirmEvery)
+	asking.Stop()
+	return &session{Client: c, conn: conn, ack: make(chan struct{}, 1), asking: asking}
+}
+
+// run talks until the connection is lost or closed, and tells why.
+func (s *session) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	// Reader and writer are in system calls that know no context.
+	abort := context.AfterFunc(ctx, func() { _ = s.conn.Abort() })
+	defer abort()
+
+	g.Go(func() error { return s.read(ctx) })
+	g.Go(func() error {
+		err := s.write(ctx)
+		if errors.Is(err, transport.ErrClosed) {
+			<-ctx.Done() // the reader is closing the connection, and will say why
+		}
+		return err
+	})
+	g.Go(func() error { return s.heartbeat(ctx) })
+	err := g.Wait()
+	if err = s.scrub(err); s.left.Load() {
+		err = errGoodbye
+	}
+
+	_ = s.conn.Abort()
+	_, flushed := s.conn.Offsets()
+	resend := s.cfg.resend > 0 && !blamesTraffic(err)
+	if doubtful := s.out.reclaim(flushed, resend, err); len(doubtful) > 0 {
+		s.events.emit(InDoubt{Messages: doubtful, Err: err})
+		s.log.Warn("messages in doubt", "count", len(doubtful), "cause", err)
+	}
+	return err
+}
+
+// read delivers what the relay sends. Once the writer has closed the
+// connection it reads on until the relay has closed its side.
+func (s *session) read(ctx context.Context) error {
+	if err := s.in.resume(ctx); err != nil {
+		return err
+	}
+	for {
+		frame, binary, err := s.conn.ReadFrame()
+		if err != nil {
+			s.part(err)
+			return err
+		}
+		m, err := decode(frame, binary)
+		if err != nil {
+			if errors.Is(err, codec.ErrInvalidUTF8) {
+				return errors.Join(err, s.conn.Close(closeInvalidPayload, "invalid UTF-8"))
+			}
+			s.malformed(err)
+			continue
+		}
+		if s.isBarrier(m) {
+			s.confirm(m)
+			continue
+		}
+		s.stats.received.Add(1)
+		if m.Undelivered() {
+			s.stats.returned.Add(1)
+		}
+		if err := s.in.deliver(ctx, m); err != nil {
+			return err
+		}
+	}
+}
+
+// part ends a connection on which a close frame has been exchanged as such ends
+// are ended, so that the relay reads ours before the socket is gone.
+func (s *session) part(err error) {
+	_, closed := errors.AsType[*transport.CloseError](err)
+	if closed || errors.Is(err, transport.ErrProtocol) || errors.Is(err, transport.ErrFrameTooLarge) {
+		_ = s.conn.Close(0, "")
+	}
+}
+
+func decode(frame []byte, binary bool) (Message, error) {
+	if binary {
+		return Message{}, &codec.DecodeError{Err: codec.ErrBinary}
+	}
+	return codec.DecodePeerConnection(frame)
+}
+
+// malformed reports a frame that is no message; the connection lives.
+func (s *session) malformed(err error) {
+	s.stats.malformed.Add(1)
+	s.in.undecodable(err)
+	s.events.emit(Malformed{Err: err})
+}
+
+// write sends what the program sends, in order. It drains without blocking,
+// flushes when nothing more is at hand, and only then waits.
+func (s *session) write(ctx context.Context) error {
+	for {
+		for !s.windowFull() {
+			e, ok := s.next()
+			if !ok {
+				break
+			}
+			if err := s.send(e); err != nil {
+				return err
+			}
+			if err := s.askIfDue(); err != nil {
+				return err
+			}
+		}
+		if err := s.askIfLast(); err != nil {
+			return err
+		}
+		if err := s.flush(); err != nil {
+			return err
+		}
+		if s.ending() && s.out.queue.len() == 0 && s.out.window.len() == 0 {
+			return s.goodbye()
+		}
+		if err := s.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// goodbye closes the connection after everything has been confirmed, or after
+// the bound for that.
+func (s *session) goodbye() error {
+	s.left.Store(true)
+	_ = s.conn.Close(closeNormal, "")
+	return errGoodbye
+}
+
+// next returns what is to be sent now, if anything is at hand. What the client
+// has accepted goes before what the program offers.
+func (s *session) next() (entry, bool) {
+	o := s.out
+	if o.queue.len() > 0 {
+		return o.queue.pop(), true
+	}
+	if s.ending() {
+		return entry{}, false
+	}
+	select {
+	case m, ok := <-o.messages:
+		if !ok {
+			o.take(m, ok)
+			return entry{}, false
+		}
+		return entry{message: m}, true
+	default:
+	}
+	select {
+	case r := <-o.requests:
+		return entry{message: r.message, request: r}, true
+	default:
+		return entry{}, false
+	}
+}
+
+// wait blocks until there is something to do for the writer.
+func (s *session) wait(ctx context.Context) error {
+	o := s.out
+	messages, requests, closing := o.messages, o.requests, s.close
+	var leave <-chan time.Time
+	if s.ending() {
+		messages, requests, closing = nil, nil, nil
+		if s.leave == nil {
+			s.leave = time.NewTimer(s.cfg.timeout)
+		}
+		leave = s.leave.C
+	}
+	if s.windowFull() {
+		messages, requests = nil, nil
+	}
+	select {
+	case m, ok := <-messages:
+		o.take(m, ok)
+	case r := <-requests:
+		o.queue.push(entry{message: r.message, request: r})
+	case <-s.ack:
+		o.confirm(s.came.Load())
+	case <-s.asking.C:
+		return s.ask(nil)
+	case <-s.conn.Wake(): // a ping or a pong wants to go out
+	case <-closing:
+	case <-leave:
+		return s.goodbye()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// send encodes an entry into the connection's buffer. What cannot be encoded is
+// refused and harms nothing else.
+func (s *session) send(e entry) error {
+	if e.request != nil && !e.request.begin() {
+		return nil
+	}
+	if !e.isMessage() {
+		return s.ask(e.request)
+	}
+	s.fill(&e.message)
+	frame, err := s.encode(e.message)
+	if err != nil {
+		s.refuse(e, err)
+		return nil
+	}
+	if s.unasked == 0 {
+		s.asking.Reset(confirmEvery)
+	}
+	s.unasked++
+	s.unaskedBytes += len(frame)
+	return s.put(e, frame)
+}
+
+// fill completes what the program may leave out.
+func (s *session) fill(m *Message) {
+	if m.SourceUUID == uuid.Nil {
+		m.SourceUUID = s.cfg.uuid
+	}
+	if m.SourceName == "" {
+		m.SourceName = s.cfg.name
+	}
+	if m.DescriptionType == "" {
+		m.DescriptionType = codec.Offer
+	}
+}
+
+// encode returns m as it goes over the wire, valid until the next call.
+func (s *session) encode(m Message) ([]byte, error) {
+	frame, err := m.Append(s.frame[:0])
+	if err != nil {
+		return nil, err
+	}
+	if cap(frame) <= 64<<10 { // one large message is no reason to keep its memory
+		s.frame = frame
+	}
+	if len(frame) > s.cfg.maxMessage {
+		return nil, tooLarge(len(frame), s.cfg.maxMessage)
+	}
+	return frame, nil
+}
+
+// put writes a frame into the buffer and the entry into the window.
+func (s *session) put(e entry, frame []byte) error {
+	before, _ := s.conn.Offsets()
+	err := s.conn.WriteFrame(frame)
+	end, _ := s.conn.Offsets()
+	if end == before {
+		end = unwritten
+	}
+	s.out.written(e, end)
+	return err
+}
+
+// refuse reports a message that can never be sent.
+func (s *session) refuse(e entry, err error) {
+	if e.request != nil {
+		e.answer(err)
+		return
+	}
+	s.drop(e.message, err)
+}
+
+func (s *session) flush() error {
+	err := s.conn.Flush()
+	_, flushed := s.conn.Offsets()
+	s.out.settle(flushed)
+	return err
+}
+
+// windowFull reports that no more may be written before the relay confirms.
+func (s *session) windowFull() bool {
+	return s.out.window.len() >= s.cfg.window || s.out.bytes >= windowBytes
+}
+
+// heartbeat pings, and ends the session when the relay has been silent for too
+// long. Whatever is read is a sign of life. While the reader waits for the
+// program nothing can be heard, so nothing is concluded.
+func (s *session) heartbeat(ctx context.Context) error {
+	began, healthy := time.Now(), false
+	for pause := min(s.cfg.heartbeat, settleAfter); ; pause = s.cfg.heartbeat {
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+		before := s.conn.Received()
+		s.conn.Ping()
+		for waited := time.Duration(0); s.conn.Received() == before; {
+			if waited >= s.cfg.heartbeatTimeout {
+				return errSilent
+			}
+			step := max(s.cfg.heartbeatTimeout/20, time.Millisecond)
+			if err := sleep(ctx, step); err != nil {
+				return err
+			}
+			if waited += step; s.in.stalled.Load() {
+				waited = 0
+			}
+		}
+		if !healthy && s.conn.Pongs() > 0 && time.Since(began) >= settleAfter {
+			healthy = true
+			supervisor.Healthy(ctx)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
