@@ -1,0 +1,306 @@
+package main
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed73300619/relay"
+	"github.com/seed73300619/relay/transport"
+)
+
+func TestServeSaysWhyItDoesNotStart(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, cert, key := certificate(t, "127.0.0.1", time.Now().Add(time.Hour))
+	_, _, otherKey := certificate(t, "127.0.0.1", time.Now().Add(time.Hour))
+	tests := []struct {
+		name string
+		args []string
+		code int
+		want string
+	}{
+		{"a port that is taken", []string{"--addr", taken.Addr().String()}, exitFailed, "is taken: is a relay running already?"},
+		{"an address of another machine", []string{"--addr", "192.0.2.1:0"}, exitFailed, "not an address of this machine"},
+		{"a certificate and another one's key", []string{"--tls-cert", cert, "--tls-key", otherKey}, exitFailed, "cannot be used together: tls: private key does not match"},
+		{"a certificate without its key", []string{"--tls-cert", cert}, exitFailed, "cannot be used together"},
+		{"a key without a certificate", []string{"--tls-key", key}, exitUsage, "key without a certificate"},
+		{"a certificate that does not exist", []string{"--tls-cert", cert + "x", "--tls-key", key}, exitFailed, "cannot read " + cert + "x: no such file"},
+		{"a configuration that does not exist", []string{"--config", cert + "x"}, exitFailed, "no such file"},
+		{"a configuration that is no TOML", []string{"--config", file(t, "c", "port = ")}, exitFailed, "--config"},
+		{"a port of the wrong type", []string{"--config", file(t, "c", `port = "8700"`)}, exitFailed, "port"},
+		{"a port out of range", []string{"--config", file(t, "c", "port = 70000")}, exitFailed, "not between 0 and 65535"},
+		{"a negative size", []string{"--config", file(t, "c", "max_message_bytes = -1")}, exitFailed, "negative"},
+		{"an unknown level", []string{"--config", file(t, "c", "[logging]\ndefault_level = true")}, exitFailed, "neither a name nor a whole number"},
+		{"authentication", []string{"--config", file(t, "c", "[auth]\nmethod = \"globus\"\n[auth.kwargs]\nclient_secret = \"s3cr3t\"")}, exitFailed, "cannot authenticate clients yet"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			code, stdout, stderr := execute(t, "", append([]string{"serve"}, tt.args...)...)
+			if code != tt.code || !strings.HasPrefix(stderr, "relay: ") || !strings.Contains(stderr, tt.want) || strings.Count(stderr, "\n") != 1 {
+				t.Errorf("exit code %d, stderr %q, want %d, … %s …", code, stderr, tt.code, tt.want)
+			}
+			if stdout != "" || strings.Contains(stderr, "s3cr3t") {
+				t.Errorf("stdout %q, stderr %q", stdout, stderr)
+			}
+		})
+	}
+}
+
+func TestServeReadsTheFileAndFlagsWin(t *testing.T) {
+	_, cert, key := certificate(t, "127.0.0.1", time.Now().Add(time.Hour))
+	tests := []struct {
+		name   string
+		file   string
+		flags  []string
+		scheme string
+		limit  int // bytes that close the connection with 4003; 0: none
+		warns  []string
+	}{
+		{name: "defaults", file: "port = 0", scheme: "ws"},
+		{
+			name: "all that is followed", scheme: "wss", limit: 300,
+			file: "host = \"localhost\"\nport = 0\ncertfile = '" + cert + "'\nkeyfile = '" + key + "'\nmax_message_bytes = 300\n[logging]\ndefault_level = 'WARNING'",
+		},
+		{
+			name: "flags", file: "host = \"192.0.2.1\"\nport = 1\nmax_message_bytes = 300\n[logging]\ndefault_level = 50", scheme: "ws", limit: 400,
+			flags: []string{"--addr", "127.0.0.1:0", "--max-message-bytes", "400", "--log-level", "Info"},
+		},
+		{
+			name: "keys without a meaning", scheme: "ws",
+			file:  "port = 0\nporrt = 1\n[logging]\nlog_dir = \"x\"\n[serving]\nhost = \"x\"",
+			warns: []string{"key=porrt", "key=logging.log_dir", "key=serving.host"},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			serve := start(t, nil, append([]string{"serve", "--config", file(t, "relay.toml", tt.file)}, tt.flags...)...)
+			address := serve.stdout.await(t, "listening on ")
+			if !strings.HasPrefix(address, tt.scheme+"://127.0.0.1:") {
+				t.Errorf("listening on %s", address)
+			}
+			client, err := relay.Dial(t.Context(), address, relay.WithTLSConfig(&tls.Config{InsecureSkipVerify: true}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			for _, size := range []int{100, tt.limit} { // a frame of 100 and one over the limit
+				_ = client.Send(t.Context(), relay.Message{PeerUUID: client.UUID(), Description: strings.Repeat("x", size)})
+			}
+			err = client.Flush(t.Context())
+			closed, over := errors.AsType[*transport.CloseError](err)
+			if (tt.limit > 0) != (over && closed.Code == 4003) {
+				t.Errorf("with a limit of %d: %v", tt.limit, err)
+			}
+			for _, key := range tt.warns {
+				if log := serve.stderr.String(); !regexp.MustCompile(`level=WARN .*relay\.toml.*` + key).MatchString(log) {
+					t.Errorf("no warning about %s in %s", key, log)
+				}
+			}
+		})
+	}
+}
+
+func TestServeLogsAtTheLevelThatWasAskedFor(t *testing.T) {
+	for level, want := range map[string]bool{"info": true, "WARNING": false, "critical": false, "debug": true} {
+		serve := start(t, nil, "serve", "--addr", "127.0.0.1:0", "--log-level", level)
+		client, err := relay.Dial(t.Context(), serve.stdout.await(t, "listening on "))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = client.Close()
+		serve.interrupt()
+		serve.wait(t)
+		if got := strings.Contains(serve.stderr.String(), "msg=registered"); got != want {
+			t.Errorf("level %s: registration logged: %v", level, got)
+		}
+	}
+}
+
+// process starts the binary and returns its first line.
+func process(t *testing.T, args ...string) (*exec.Cmd, string) {
+	t.Helper()
+	cmd := exec.Command(binary, args...)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cmd, strings.TrimSpace(line)
+}
+
+func TestSignalsEndServePolitely(t *testing.T) {
+	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+		t.Run(signal.String(), func(t *testing.T) {
+			cmd, line := process(t, "serve", "--addr", "127.0.0.1:0")
+			address := strings.TrimPrefix(line, "listening on ")
+			client, err := relay.Dial(t.Context(), address, relay.WithReconnect(false))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			if err := cmd.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("exit: %v", err)
+			}
+			for event := range client.Events() {
+				change, ok := event.(relay.StateChange)
+				if !ok || change.From != relay.Connected {
+					continue
+				}
+				if closed, ok := errors.AsType[*transport.CloseError](change.Err); !ok || closed.Code != 1001 {
+					t.Errorf("the client heard %v", change.Err)
+				}
+				break
+			}
+		})
+	}
+}
+
+func TestSecondSignalEndsServeAtOnce(t *testing.T) {
+	cmd, line := process(t, "serve", "--addr", "127.0.0.1:0", "--shutdown-timeout", "1h", "--write-timeout", "1h")
+	// A client that never answers the goodbye holds the polite end up.
+	conn, err := net.Dial("tcp", strings.TrimPrefix(line, "listening on ws://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	r := bufio.NewReader(conn)
+	if answer, err := http.ReadResponse(r, nil); err != nil || answer.StatusCode != 101 {
+		t.Fatal(answer, err)
+	}
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	if _, err := r.ReadByte(); err != nil { // the goodbye: the signal was noticed
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	late := time.After(3 * time.Second) // a polite end takes longer
+	for {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // again, should it have come right behind the first
+		select {
+		case err := <-ended:
+			exit, ok := errors.AsType[*exec.ExitError](err)
+			if !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
+				t.Errorf("exit: %v", err)
+			}
+			return
+		case <-late:
+			t.Fatal("still running")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func TestPingThroughAProxy(t *testing.T) {
+	serve := start(t, nil, "serve", "--addr", "127.0.0.1:0")
+	relayAddress := strings.TrimPrefix(serve.stdout.await(t, "listening on "), "ws://")
+	refuses := func(answer string) func(net.Conn) {
+		return func(c net.Conn) {
+			_, _ = http.ReadRequest(bufio.NewReader(c))
+			_, _ = io.WriteString(c, answer)
+		}
+	}
+	tunnels := func(c net.Conn) {
+		_, _ = http.ReadRequest(bufio.NewReader(c))
+		there, err := net.Dial("tcp", relayAddress)
+		if err != nil {
+			return
+		}
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+		go func() { _, _ = io.Copy(c, there); _ = c.Close() }()
+		_, _ = io.Copy(there, c)
+		_ = there.Close()
+	}
+	tests := []struct {
+		name  string
+		serve func(net.Conn)
+		code  int
+		want  string
+	}{
+		{"one that lets us through", tunnels, 0, "\nproxy "},
+		{"one that wants a password", refuses("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"), 1, "relay: proxy: the proxy wants a user and a password"},
+		{"one that finds nothing", refuses("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"), 1, "relay: proxy: the proxy cannot reach relay.test:8700"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cmd := exec.Command(binary, "ping", "--relay", "ws://relay.test:8700") // the proxy resolves the name
+			cmd.Env = append(os.Environ(), "HTTP_PROXY=http://user:s3cr3t@"+port(t, tt.serve), "http_proxy=", "NO_PROXY=", "no_proxy=")
+			out, _ := cmd.CombinedOutput()
+			if code := cmd.ProcessState.ExitCode(); code != tt.code || !strings.Contains(string(out), tt.want) {
+				t.Errorf("exit code %d: %s", code, out)
+			}
+			if strings.Contains(string(out), "s3cr3t") {
+				t.Errorf("a secret is shown: %s", out)
+			}
+		})
+	}
+}
+
+func TestDemoTellsItsStory(t *testing.T) {
+	begin := time.Now()
+	cmd := exec.Command(binary, "demo")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if took := time.Since(begin); took > 15*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	counts := make(map[string][]int)
+	for _, m := range regexp.MustCompile(`(?m)^   (\S[\w ]*?) +(\d+)  `).FindAllStringSubmatch(string(out), -1) {
+		n, err := strconv.Atoi(m[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		counts[m[1]] = append(counts[m[1]], n)
+	}
+	one := func(what string) int {
+		if len(counts[what]) == 0 {
+			t.Errorf("no count of %q in\n%s", what, out)
+			return -1
+		}
+		return counts[what][len(counts[what])-1]
+	}
+	if len(counts["delivered"]) != 2 || counts["delivered"][0] != 10_000 || one("delivered") != 10_000 {
+		t.Errorf("delivered %v", counts["delivered"])
+	}
+	for _, relay := range []string{"Amsterdam", "Boston", "Chiba"} {
+		if n := one(relay); n != 2_000 {
+			t.Errorf("%d results from %s", n, relay)
+		}
+	}
+	parts := one("delivered") + one("duplicates") + one("early") + one("bounced") + one("died")
+	if written := one("written"); written != parts || written != 10_000+one("resent")+one("repeated") {
+		t.Errorf("the counts do not add up:\n%s", out)
+	}
+	if one("in doubt") != 0 {
+		t.Errorf("in doubt:\n%s", out)
+	}
+}
