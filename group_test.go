@@ -386,6 +386,51 @@ func TestGroupCloseGivesBackWhatWasNotSent(t *testing.T) {
 	}
 }
 
+func TestGroupCloseGivesBackWhatWasBeingWritten(t *testing.T) {
+	bubble(t, func(t *testing.T, _ *relaytest.Relay) {
+		g := newTrio(t)
+		for _, r := range g.relays {
+			r.Freeze()
+		}
+		events := make(chan []string)
+		go func() {
+			var doubt []string
+			for e := range g.group.Events() {
+				if e, ok := e.Event.(relay.InDoubt); ok {
+					doubt = append(doubt, texts(e.Messages)...)
+				}
+			}
+			events <- doubt
+		}()
+		var accepted []string
+		var sending sync.WaitGroup
+		sending.Go(func() {
+			for i := range 200 {
+				text := fmt.Sprintf("%04d%s", i, strings.Repeat("x", 4000))
+				select {
+				case g.group.Outbox() <- to(nobody, text):
+					accepted = append(accepted, text)
+				case <-g.group.Done():
+					return
+				}
+			}
+		})
+		synctest.Wait()
+		var rest []string
+		if d := took(func() { rest = given(t, g.group.Close()) }); d > 10*time.Second {
+			t.Errorf("Close took %v", d)
+		}
+		sending.Wait()
+		doubt := <-events
+		if len(doubt) == 0 || len(rest) == 0 {
+			t.Errorf("%d in doubt, %d unsent", len(doubt), len(rest))
+		}
+		all := slices.Concat(doubt, rest)
+		slices.Sort(all)
+		equal(t, "in doubt or unsent", all, accepted)
+	})
+}
+
 func TestGroupRemoveInsideTheInboxLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g relay.Group

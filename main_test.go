@@ -83,6 +83,7 @@ type tape struct {
 }
 
 func (p *tape) serve(conn transport.Conn) {
+	defer func() { _ = conn.Close(1000, "") }() // waits for a Close that somebody else has begun
 	frame, _, err := conn.ReadFrame()
 	if err != nil {
 		return

@@ -150,6 +150,9 @@ func (s *service) run(ctx context.Context, stdout io.Writer, log *slog.Logger) e
 	case <-ctx.Done():
 	}
 	log.Info("stopping")
+	// Refused before anybody is sent away: a stock Python client that comes back
+	// and is answered 503 ends its whole process; refused, it tries again.
+	_ = listener.Close()
 	polite, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.shutdownTimeout)
 	defer cancel()
 	if err := relay.Shutdown(polite); err != nil {
@@ -203,6 +206,8 @@ func (s *service) listen(ctx context.Context) (_ net.Listener, scheme string, er
 		Certificates: []tls.Certificate{certificate},
 		MinVersion:   tls.VersionTLS12,
 		NextProtos:   []string{"http/1.1"}, // WebSockets are spoken over nothing else here
+
+		DynamicRecordSizingDisabled: true, // what is flushed at once is one large record
 	}), "wss", nil
 }
 
