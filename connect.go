@@ -6,19 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/seed73300619/relay/codec"
 	"github.com/seed73300619/relay/supervisor"
 	"github.com/seed73300619/relay/transport"
 )
-
-// ghostMemory is how long a registration that we wrote and abandoned may still
-// reach the relay and throw out the one that we made after it.
-const ghostMemory = time.Minute
 
 // begin starts the supervisor goroutine, at the first use. Shutdown waits for it.
 func (c *Client) begin() {
@@ -142,182 +135,6 @@ func (c *Client) connect(ctx context.Context) (transport.Conn, error) {
 	return conn, nil
 }
 
-// scrub takes out of an error what the relay repeated of our headers.
-func (c *Client) scrub(err error) error {
-	switch told := err.(type) {
-	case *transport.CloseError:
-		return &transport.CloseError{Code: told.Code, Reason: c.hide(told.Reason)}
-	case *transport.HandshakeError:
-		hidden := *told
-		hidden.Body = c.hide(told.Body)
-		return &hidden
-	}
-	return err
-}
-
-// hide replaces the values of our headers, with and without a scheme such as
-// Bearer, in what the relay says. Short ones cannot be secrets.
-func (c *Client) hide(text string) string {
-	for _, values := range c.sent {
-		for _, value := range values {
-			_, token, ok := strings.Cut(value, " ")
-			if !ok {
-				token = value
-			}
-			if len(token) >= 6 {
-				text = strings.ReplaceAll(text, token, "[hidden]")
-			}
-		}
-	}
-	return text
-}
-
-// header returns the headers of the next handshake, with a fresh token.
-func (c *Client) header(ctx context.Context) (http.Header, error) {
-	c.sent = c.cfg.header
-	if c.cfg.tokenSource == nil {
-		return c.cfg.header, nil
-	}
-	token, err := c.token(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("relay: token source: %w", err)
-	}
-	header := c.cfg.header.Clone()
-	if header == nil {
-		header = make(http.Header, 1)
-	}
-	header.Set("Authorization", "Bearer "+token)
-	if err := transport.CheckHeader(header); err != nil {
-		return nil, fmt.Errorf("relay: token source: %w", err)
-	}
-	c.sent = header
-	return header, nil
-}
-
-// token asks the user's function, which may panic or ignore its context: then
-// its goroutine is left to it, the one goroutine that Close cannot wait for.
-func (c *Client) token(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.timeout)
-	defer cancel()
-	select {
-	case c.asking <- struct{}{}: // the call before has returned
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
-	type answer struct {
-		token string
-		err   error
-	}
-	answered := make(chan answer, 1)
-	go func() {
-		a := answer{err: errors.New("called runtime.Goexit")}
-		defer func() {
-			if value := recover(); value != nil {
-				a.err = &supervisor.PanicError{Value: value, Stack: debug.Stack()}
-			}
-			answered <- a
-			<-c.asking
-		}()
-		a.token, a.err = c.cfg.tokenSource(ctx)
-	}()
-	select {
-	case a := <-answered:
-		return a.token, a.err
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
-}
-
-// register introduces the client on a new connection. On failure the connection
-// is gone, aborted so that a registration that has not left never does.
-func (c *Client) register(ctx context.Context, conn transport.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.timeout)
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() { _ = conn.Abort() })
-	defer stop()
-
-	reply, err := exchange(conn, codec.Registration{Name: c.cfg.name, UUID: c.cfg.uuid})
-	if ctx.Err() != nil {
-		err = ctx.Err()
-	}
-	if err == nil && reply.Success && !reply.Error {
-		return nil
-	}
-	err = c.scrub(err)
-	failure := &RegistrationError{UUID: c.cfg.uuid, Reason: c.hide(reply.Message), Err: err}
-	switch closed, ok := errors.AsType[*transport.CloseError](err); {
-	case ok:
-		failure.Code, failure.Reason = closed.Code, closed.Reason
-		_ = conn.Close(0, "")
-	case err != nil && transient(err):
-		c.lenience.abandoned = time.Now()
-	default: // it answered, so it will hear a goodbye
-		_ = conn.Close(closeNormal, "")
-	}
-	_ = conn.Abort()
-	return failure
-}
-
-// exchange sends the registration and reads the reply to it.
-func exchange(conn transport.Conn, registration codec.Registration) (codec.Response, error) {
-	frame, err := registration.Append(nil)
-	if err != nil {
-		return codec.Response{}, err
-	}
-	if err := conn.WriteFrame(frame); err != nil {
-		return codec.Response{}, err
-	}
-	if err := conn.Flush(); err != nil {
-		return codec.Response{}, err
-	}
-	answer, binary, err := conn.ReadFrame()
-	if err != nil {
-		return codec.Response{}, err
-	}
-	if binary {
-		return codec.Response{}, &codec.DecodeError{Err: codec.ErrBinary}
-	}
-	message, err := codec.Decode(answer)
-	if err != nil {
-		return codec.Response{}, err
-	}
-	response, ok := message.(codec.Response)
-	if !ok {
-		return codec.Response{}, &codec.DecodeError{Err: codec.ErrUnexpectedType}
-	}
-	return response, nil
-}
-
-// lenience remembers what makes a permanent failure worth one more try.
-type lenience struct {
-	abandoned time.Time // when we last left a registration unanswered
-	refused   bool      // a token was refused, and no registration has succeeded since
-}
-
-// forgive reports whether a permanent failure is to be retried all the same:
-// once when a token was refused and a fresh one can be had, and once when the
-// 4004 may be the doing of a registration of our own that came late.
-func (l *lenience) forgive(err error, freshToken bool) bool {
-	var code, status int
-	if registration, ok := errors.AsType[*RegistrationError](err); ok {
-		code = registration.Code
-	}
-	if handshake, ok := errors.AsType[*transport.HandshakeError](err); ok {
-		status = handshake.Status
-	}
-	switch {
-	case code == closeUnauthorized || status == http.StatusUnauthorized:
-		first := !l.refused
-		l.refused = true
-		return first && freshToken
-	case code == closeReplaced:
-		ghost := !l.abandoned.IsZero() && time.Since(l.abandoned) < ghostMemory
-		l.abandoned = time.Time{}
-		return ghost
-	}
-	return false
-}
-
 // connected records a registration that succeeded.
 func (c *Client) connected() {
 	c.lenience.refused = false
@@ -371,6 +188,15 @@ func (c *Client) enter(to State, err error, retry time.Duration) {
 	}
 }
 
+// doubt reports messages in doubt.
+func (c *Client) doubt(messages []Message, cause error) {
+	if len(messages) > 0 {
+		c.stats.inDoubt.Add(uint64(len(messages)))
+		c.events.emit(InDoubt{Messages: messages, Err: cause})
+		c.log.Warn("messages in doubt", "count", len(messages), "cause", cause)
+	}
+}
+
 // moreToSend reports whether accepted messages wait. It is called while
 // there is no connection.
 func (c *Client) moreToSend() bool {
@@ -384,12 +210,14 @@ func (c *Client) moreToSend() bool {
 func (c *Client) finish(err error) {
 	c.out.stopCollecting()
 	c.err = err
-	c.enter(Closed, err, 0)
 	why := ErrClosed
 	if err != nil {
 		why = fmt.Errorf("%w: %w", ErrClosed, err)
 	}
-	c.unsent = c.out.end(why)
+	unsent, doubtful := c.out.end(why)
+	c.unsent = unsent
+	c.doubt(doubtful, why)
+	c.enter(Closed, err, 0)
 	close(c.done)
 	c.accept.Do(func() { close(c.close) }) // after done, so that whoever sees it knows why
 	c.in.end()

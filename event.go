@@ -76,7 +76,8 @@ type Malformed struct{ Err error }
 
 // Stalled reports that the Inbox is full and its policy is [Wait]: the client
 // has stopped reading. Unless the program reads its Inbox, the relay will close
-// the connection within about 40 seconds.
+// the connection: a Python one after 40 to 60 seconds, that of package server
+// when it has got rid of nothing for 10 seconds.
 type Stalled struct{ Bytes int }
 
 func (StateChange) event() {}

@@ -406,7 +406,7 @@ func TestGroupCloseGivesBackWhatWasBeingWritten(t *testing.T) {
 		var sending sync.WaitGroup
 		sending.Go(func() {
 			for i := range 200 {
-				text := fmt.Sprintf("%04d%s", i, strings.Repeat("x", 4000))
+				text := fmt.Sprintf("%04d%s", i, strings.Repeat("x", 40_000))
 				select {
 				case g.group.Outbox() <- to(nobody, text):
 					accepted = append(accepted, text)

@@ -259,6 +259,7 @@ func (o *outbox) confirm(barrier uint64) {
 func (o *outbox) reclaim(flushed int64, resend bool, cause error) (doubtful []Message) {
 	o.settle(flushed)
 	var again fifo
+	untold := 0 // of doubtful, those of which no Flush has been told
 	for o.window.len() > 0 {
 		e := o.window.pop()
 		left := e.end <= flushed
@@ -266,7 +267,7 @@ func (o *outbox) reclaim(flushed int64, resend bool, cause error) (doubtful []Me
 		switch {
 		case e.isMessage() && left && !resend:
 			doubtful = append(doubtful, e.message)
-			o.untold = fmt.Errorf("%w %d messages: %w", ErrInDoubt, len(doubtful), cause)
+			untold++
 		case e.isMessage():
 			if left {
 				e.again = true
@@ -277,8 +278,8 @@ func (o *outbox) reclaim(flushed int64, resend bool, cause error) (doubtful []Me
 			}
 		case e.request == nil: // a barrier of our own: the next connection makes its own
 		case len(doubtful) > 0:
-			e.answer(fmt.Errorf("%w %d messages: %w", ErrInDoubt, len(doubtful), cause))
-			o.untold = nil
+			e.answer(inDoubt(len(doubtful), cause))
+			o.untold, untold = nil, 0
 		case e.request.resume():
 			e.barrier = 0
 			again.push(e)
@@ -288,25 +289,34 @@ func (o *outbox) reclaim(flushed int64, resend bool, cause error) (doubtful []Me
 		again.push(o.queue.pop())
 	}
 	o.queue, o.window, o.fresh, o.bytes = again, fifo{}, 0, 0
+	if untold > 0 {
+		o.untold = inDoubt(untold, cause)
+	}
 	o.purge()
 	o.confirmed = o.barriers
-	o.stats.inDoubt.Add(uint64(len(doubtful)))
 	return doubtful
 }
 
-// end answers everybody who waits and returns the messages that were not sent.
-// A message of Send is not among them: its caller has the error.
-func (o *outbox) end(err error) (unsent []Message) {
+func inDoubt(n int, cause error) error {
+	return fmt.Errorf("%w %d messages: %w", ErrInDoubt, n, cause)
+}
+
+// end answers everybody who waits and returns the messages that were not sent,
+// and those that were to be sent again and are in doubt now. A message of Send is
+// not among them: its caller has the error.
+func (o *outbox) end(err error) (unsent, doubtful []Message) {
 	for o.queue.len() > 0 {
 		e := o.queue.pop()
 		switch {
+		case e.again:
+			doubtful = append(doubtful, e.message)
 		case e.request == nil:
 			unsent = append(unsent, e.message)
 		case e.request.begin(): // unless its caller has given up
 			e.answer(err)
 		}
 	}
-	return unsent
+	return unsent, doubtful
 }
 
 // fifo is a queue of entries in a slice. The zero value is empty.

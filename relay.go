@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
-	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -308,62 +307,6 @@ func (c *Client) State() State {
 // with the last 16 unread ones in it. Several readers compete.
 func (c *Client) Events() <-chan Event { return c.events.channel() }
 
-// Done returns a channel that is closed when the client has ended, for whatever
-// reason; [Client.Err] then tells it.
-func (c *Client) Done() <-chan struct{} { return c.done }
-
-// Err returns why the client has ended: nil while it has not, and after Close,
-// Shutdown and the closing of the Outbox.
-func (c *Client) Err() error {
-	select {
-	case <-c.done:
-		return c.err
-	default:
-		return nil
-	}
-}
-
-// Close accepts no more messages, sends those accepted, waits for the relay's
-// confirmation, says goodbye and ends the client, all within the timeout of
-// [WithTimeout]. After it no goroutine of the client is left, and what is unread
-// in the Inbox beyond the channel's own few messages is dropped. The error, if
-// any, is an *[UnsentError] with the messages of the Outbox that were not sent:
-// check it. The second Close waits, too, and returns nil. It may be called from
-// anywhere, also in a loop over the Inbox.
-func (c *Client) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.timeout)
-	defer cancel()
-	return c.Shutdown(ctx)
-}
-
-// Shutdown is [Client.Close] with a bound of the caller's. While there is no
-// connection and something is to be sent, it waits for one. When ctx ends, the
-// connection is cut.
-func (c *Client) Shutdown(ctx context.Context) error {
-	c.accept.Do(func() { close(c.close) })
-	c.hasten()
-	c.begun.Do(func() { c.finish(nil) }) // never used: nothing to stop
-	select {
-	case <-c.done:
-	case <-ctx.Done():
-		c.cancel(context.Cause(ctx))
-		<-c.done
-	}
-	c.workers.Wait()
-	c.in.close()
-
-	var unsent []Message
-	c.collected.Do(func() { unsent, c.unsent = c.unsent, nil })
-	if len(unsent) == 0 {
-		return nil
-	}
-	why := c.err
-	if why == nil {
-		why = context.Cause(c.running)
-	}
-	return &UnsentError{Messages: unsent, Err: why}
-}
-
 // Name returns the name under which the client registers.
 func (c *Client) Name() string { return c.cfg.name }
 
@@ -409,17 +352,6 @@ func (c *Client) closing() bool {
 	}
 }
 
-// ended is the error of calls after the end.
-func (c *Client) ended() error {
-	if c.State() == Closed {
-		<-c.done // which finish is about to close
-	}
-	if err := c.Err(); err != nil {
-		return fmt.Errorf("%w: %w", ErrClosed, err)
-	}
-	return ErrClosed
-}
-
 // gaveUp is the error of a call whose ctx ended; it tells whether, and why,
 // there was no connection.
 func (c *Client) gaveUp(what string, ctx context.Context) error {
@@ -443,40 +375,4 @@ func (c *Client) drop(m Message, err error) {
 func (c *Client) stall(bytes int) {
 	c.log.Warn("inbox full, not reading from the relay", "bytes", bytes)
 	c.events.emit(Stalled{Bytes: bytes})
-}
-
-// counters are what Stats is read from.
-type counters struct {
-	sent, received, returned, resent, inDoubt, dropped, malformed, connects atomic.Uint64
-}
-
-// Stats are counters since New. Reading them costs nothing.
-type Stats struct {
-	Sent       uint64 // messages written to a connection
-	Received   uint64 // messages that arrived, the returned included
-	Returned   uint64 // of those, ours that the relay could not deliver
-	Resent     uint64 // messages written again because of WithResend
-	InDoubt    uint64 // messages reported by InDoubt
-	Dropped    uint64 // messages reported by Dropped
-	Malformed  uint64 // frames that were no message
-	Connects   uint64 // registrations with the relay that succeeded
-	EventsLost uint64 // events that nobody read in time
-	InboxBytes int    // unread, waiting behind the Inbox
-}
-
-// Stats returns the counters as they are now.
-func (c *Client) Stats() Stats {
-	ring, spill := c.events.ring.Stats(), c.in.spill.Stats()
-	return Stats{
-		Sent:       c.stats.sent.Load(),
-		Received:   c.stats.received.Load(),
-		Returned:   c.stats.returned.Load(),
-		Resent:     c.stats.resent.Load(),
-		InDoubt:    c.stats.inDoubt.Load(),
-		Dropped:    c.stats.dropped.Load(),
-		Malformed:  c.stats.malformed.Load(),
-		Connects:   c.stats.connects.Load(),
-		EventsLost: uint64(ring.Dropped) + c.events.lost.Load(),
-		InboxBytes: spill.Bytes,
-	}
 }
