@@ -34,7 +34,7 @@ func TestExitCodesAndErrors(t *testing.T) {
 		{"no count", "ping --relay " + r.URL + " --count 0", exitUsage, "must be more than 0"},
 		{"a bad duration", "ping --relay " + r.URL + " --timeout soon", exitUsage, "--timeout"},
 		{"a header without a colon", "ping --relay " + r.URL + " --header s3cr3t", exitUsage, "--header number 1"},
-		{"a header that is none", "listen --relay " + r.URL + " --header (:s3cr3t", exitUsage, "no header name"},
+		{"a header that is none", "listen --relay " + r.URL + " --header (:s3cr3t", exitUsage, "a name is no HTTP token"},
 		{"a header of the handshake", "ping --relay " + r.URL + " --header Upgrade:s3cr3t", exitFailed, "Upgrade"},
 		{"a token file that does not exist", "ping --relay " + r.URL + " --token-file " + missing, exitFailed, missing},
 		{"an empty token file", "listen --relay " + r.URL + " --token-file " + file(t, "token", "\n"), exitFailed, "is empty"},
