@@ -37,6 +37,7 @@ func (c *Client) Close() error {
 // connection and something is to be sent, it waits for one. When ctx ends, the
 // connection is cut.
 func (c *Client) Shutdown(ctx context.Context) error {
+	c.bounded.Store(true)
 	c.accept.Do(func() { close(c.close) })
 	c.hasten()
 	c.begun.Do(func() { c.finish(nil) }) // never used: nothing to stop

@@ -39,7 +39,8 @@ func (s State) String() string {
 }
 
 // Event is something that happened to a client: a [StateChange], [InDoubt],
-// [Dropped], [Malformed] or [Stalled]. String describes it for people.
+// [Dropped], [Malformed], [Stalled] or [Unconfirmed]. String describes it for
+// people.
 type Event interface {
 	fmt.Stringer
 	event()
@@ -80,11 +81,18 @@ type Malformed struct{ Err error }
 // when it has got rid of nothing for 10 seconds.
 type Stalled struct{ Bytes int }
 
+// Unconfirmed reports that the relay answers, and yet has confirmed nothing for
+// the timeout of [WithHeartbeat] although as much was written as may be: the
+// Outbox waits until it does. A Python relay behaves so while one of the peers
+// that were written to does not read.
+type Unconfirmed struct{ Messages int }
+
 func (StateChange) event() {}
 func (InDoubt) event()     {}
 func (Dropped) event()     {}
 func (Malformed) event()   {}
 func (Stalled) event()     {}
+func (Unconfirmed) event() {}
 
 func (e StateChange) String() string {
 	s := fmt.Sprintf("%v -> %v", e.From, e.To)
@@ -109,6 +117,10 @@ func (e Malformed) String() string { return "malformed frame: " + e.Err.Error() 
 
 func (e Stalled) String() string {
 	return fmt.Sprintf("inbox full with %d bytes unread; not reading from the relay", e.Bytes)
+}
+
+func (e Unconfirmed) String() string {
+	return fmt.Sprintf("%d messages written that the relay does not confirm; nothing more is sent", e.Messages)
 }
 
 const (
@@ -158,6 +170,16 @@ func (q *eventQueue[E]) emit(event E) {
 	}
 	_ = q.ring.Put(context.Background(), event) // the policy never waits, and nobody closes the ring
 	q.startPump()
+}
+
+// emitMinor is emit for what a peer can cause at will: it leaves half of the
+// ring to what matters more.
+func (q *eventQueue[E]) emitMinor(event E) {
+	if q.ring.Stats().Items >= eventRing/2 {
+		q.lost.Add(1)
+		return
+	}
+	q.emit(event)
 }
 
 // startPump is called with mu held.

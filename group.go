@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,6 +22,9 @@ const (
 // the first one connected, in the order in which they were added. A message that
 // was given to a client and not yet written when that lost its relay goes by
 // another one; a relay that is lost is an [Event], and the Inbox stays open.
+//
+// A relay that does not take what it is sent holds up the group's Outbox until
+// its client takes it for dead: messages keep their order.
 //
 // The zero value is an empty group, ready to use. All methods may be called
 // concurrently. A client in a group is the group's: read neither its Inbox nor
@@ -64,9 +68,10 @@ type GroupEvent struct {
 // member is a client in a group.
 type member struct {
 	client *Client
-	gone   chan struct{} // closed by Remove
-	sends  []*request    // handed to the client and not yet answered; the router's
-	up     bool          // connected, as of the router's last look: what is older goes first
+	gone   context.Context // ended by Remove
+	leave  context.CancelFunc
+	sends  []*request // handed to the client and not yet answered; the router's
+	up     bool       // connected, as of the router's last look: what is older goes first
 }
 
 func (g *Group) begin() {
@@ -98,7 +103,8 @@ func (g *Group) Add(c *Client) error {
 	if slices.ContainsFunc(g.members, func(m *member) bool { return m.client == c }) {
 		return fmt.Errorf("relay: Group.Add: client %v is in the group already", c.UUID())
 	}
-	m := &member{client: c, gone: make(chan struct{})}
+	m := &member{client: c}
+	m.gone, m.leave = context.WithCancel(context.Background())
 	g.members = append(g.members, m)
 	g.receivers.Go(func() { g.receive(m) })
 	g.listeners.Go(func() { g.listen(m) })
@@ -114,7 +120,13 @@ func (g *Group) Remove(c *Client) {
 	defer g.mu.Unlock()
 	for _, m := range g.members {
 		if m.client == c {
-			close(m.gone)
+			m.leave()
+			g.heard.Range(func(peer, by any) bool {
+				if by == m {
+					g.heard.Delete(peer)
+				}
+				return true
+			})
 			g.members = slices.DeleteFunc(g.members, func(other *member) bool { return other == m })
 			g.signal()
 			return
@@ -182,7 +194,7 @@ func (g *Group) receive(m *member) {
 				return
 			}
 			in = message
-		case <-m.gone:
+		case <-m.gone.Done():
 			return
 		}
 		if !in.Undelivered() {
@@ -223,7 +235,7 @@ func (g *Group) listen(m *member) {
 				return
 			}
 			g.events.emit(GroupEvent{Event: event, Client: m.client})
-		case <-m.gone:
+		case <-m.gone.Done():
 			return
 		}
 	}

@@ -37,6 +37,9 @@ func (g *Group) run() {
 	for len(r.written) > 0 { // what a client was writing when it was closed
 		r.settle(<-r.written)
 	}
+	for _, m := range r.gone { // what a client was writing when it was removed, and still is
+		r.leaveInDoubt(m)
+	}
 	if len(r.again) > 0 {
 		unsent := &UnsentError{Err: ErrClosed}
 		for _, request := range r.again {
@@ -146,7 +149,11 @@ func (r *router) offer() (outbox <-chan Message, hand *member, next *request) {
 		return nil, nil, nil
 	}
 	if len(r.again) > 0 {
-		return nil, r.pick(r.again[0].message), r.again[0]
+		next = r.again[0]
+		if hand = r.pick(next.message); hand != nil {
+			next.ctx = hand.gone // so that it comes back when the client is removed
+		}
+		return nil, hand, next
 	}
 	if r.outboxClosed || r.leave != nil || !r.anyConnected() {
 		return nil, nil, nil
@@ -233,9 +240,21 @@ func (r *router) settle(answered *request) {
 		}
 	}
 	switch {
-	case errors.Is(answered.err, ErrClosed):
+	case errors.Is(answered.err, ErrClosed), errors.Is(answered.err, context.Canceled):
 		r.put(answered.message, answered.number)
 	case answered.err != nil:
 		r.events.emit(GroupEvent{Event: Dropped{Message: answered.message, Err: answered.err}, Client: by})
+	}
+}
+
+// leaveInDoubt reports what is in the hands of a client that was removed, and
+// that nobody will be told of any more.
+func (r *router) leaveInDoubt(m *member) {
+	var messages []Message
+	for _, sent := range m.sends {
+		messages = append(messages, sent.message)
+	}
+	if len(messages) > 0 {
+		r.events.emit(GroupEvent{Event: InDoubt{Messages: messages, Err: ErrClosed}, Client: m.client})
 	}
 }

@@ -75,13 +75,13 @@ type inbox struct {
 	discard   context.CancelFunc
 	stalled   atomic.Bool // the reader waits for the program
 	said      bool        // and has been reported; the reader's
-	held      []Message   // at most one, that the reader had when its connection ended; the reader's
 
 	onDrop  func(Message, error)
 	onStall func(bytes int)
 
 	mu       sync.Mutex // guards what follows, and the order of what goes into out
 	spilling bool       // a pump runs
+	held     []Message  // at most one, that the reader had when its connection ended
 	ended    bool
 	pump     sync.WaitGroup
 }
@@ -119,25 +119,33 @@ func (in *inbox) deliver(ctx context.Context, m Message) error {
 	}
 	if err := in.put(ctx, m); err != nil {
 		if in.overflow == Wait {
-			in.held = append(in.held, m)
+			in.startPump(m)
 		} else {
 			in.onDrop(m, err)
 		}
 		return err
 	}
+	in.startPump()
+	return nil
+}
+
+// startPump makes sure that the pump runs, with a message to be held, if any.
+func (in *inbox) startPump(held ...Message) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	in.held = append(in.held, held...)
 	if !in.spilling {
 		in.spilling = true
 		in.pump.Go(in.run)
 	}
-	return nil
 }
 
 // resume delivers, on a new connection, what the last one left behind.
 func (in *inbox) resume(ctx context.Context) error {
+	in.mu.Lock()
 	held := in.held
 	in.held = nil
+	in.mu.Unlock()
 	for _, m := range held {
 		if err := in.deliver(ctx, m); err != nil {
 			return err
@@ -205,7 +213,7 @@ func (in *inbox) next() (Message, bool) {
 	m, ok := in.spill.TryGet()
 	switch {
 	case ok:
-	case in.ended && len(in.held) > 0:
+	case len(in.held) > 0:
 		m, in.held = in.held[0], nil
 		return m, true
 	default:
@@ -241,12 +249,7 @@ func (in *inbox) end() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.ended = true
-	switch {
-	case in.spilling:
-	case len(in.held) > 0:
-		in.spilling = true
-		in.pump.Go(in.run)
-	default:
+	if !in.spilling {
 		close(in.out)
 	}
 }

@@ -139,13 +139,13 @@ func TestAnInboxThatWaitsLosesNothing(t *testing.T) {
 		// The heartbeat concludes nothing while the reader waits for the program,
 		// though nothing can be heard; this relay would, after 10 seconds.
 		time.Sleep(8 * time.Second)
+		if again := of[relay.Stalled](w); len(again) != 1 {
+			t.Errorf("one stall was told %d times", len(again))
+		}
 		got := unpadded(receive(t, reader, 300))
 		equal(t, "read", got, numbers(0, 300))
 		if stats := reader.Stats(); stats.Connects != 1 || stats.Dropped != 0 {
 			t.Errorf("%+v", stats)
-		}
-		if again := of[relay.Stalled](w); len(again) != 1 {
-			t.Errorf("one stall was told %d times", len(again))
 		}
 	})
 }

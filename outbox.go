@@ -34,7 +34,8 @@ type outbox struct {
 	queue  fifo // accepted, not written
 	window fifo // written, not confirmed
 	fresh  int  // entries at the end of window that settle has not seen
-	bytes  int  // of the messages in window
+	count  int  // messages in window
+	bytes  int  // and their size
 
 	untold error // messages are in doubt, and no Flush has said so
 
@@ -158,7 +159,9 @@ func (o *outbox) collect(quit <-chan struct{}) {
 				o.need()
 			}
 		case <-o.revoked:
-			o.purge()
+			if o.purge(); o.closed.Load() && o.queue.len() == 0 {
+				o.need() // to end
+			}
 		case <-o.closing:
 			return
 		case <-quit:
@@ -210,6 +213,7 @@ func (o *outbox) written(e entry, end int64) {
 	o.window.push(e)
 	o.fresh++
 	if e.isMessage() {
+		o.count++
 		o.bytes += messageSize(e.message)
 	}
 }
@@ -242,11 +246,12 @@ func (o *outbox) confirm(barrier uint64) {
 	for o.confirmed < barrier {
 		e := o.window.pop()
 		if e.isMessage() {
+			o.count--
 			o.bytes -= messageSize(e.message)
 			continue
 		}
 		o.confirmed = e.barrier
-		if e.request != nil {
+		if e.request != nil && e.request.begin() {
 			e.answer(o.doubt())
 		}
 	}
@@ -277,10 +282,10 @@ func (o *outbox) reclaim(flushed int64, resend bool, cause error) (doubtful []Me
 				again.push(e)
 			}
 		case e.request == nil: // a barrier of our own: the next connection makes its own
-		case len(doubtful) > 0:
+		case len(doubtful) > 0 && e.request.begin():
 			e.answer(inDoubt(len(doubtful), cause))
 			o.untold, untold = nil, 0
-		case e.request.resume():
+		case e.request.state.Load() == waiting:
 			e.barrier = 0
 			again.push(e)
 		}
@@ -288,7 +293,7 @@ func (o *outbox) reclaim(flushed int64, resend bool, cause error) (doubtful []Me
 	for o.queue.len() > 0 {
 		again.push(o.queue.pop())
 	}
-	o.queue, o.window, o.fresh, o.bytes = again, fifo{}, 0, 0
+	o.queue, o.window, o.fresh, o.count, o.bytes = again, fifo{}, 0, 0, 0
 	if untold > 0 {
 		o.untold = inDoubt(untold, cause)
 	}

@@ -1,11 +1,14 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -62,7 +65,8 @@ type Client struct {
 	err     error                   // why; set before done is closed
 	unsent  []Message               // likewise; taken by the first Close
 
-	collected sync.Once // hands out unsent
+	collected sync.Once   // hands out unsent
+	bounded   atomic.Bool // by the ctx of Shutdown, so that the writer needs no bound of its own
 
 	lenience lenience    // the supervisor goroutine's
 	sent     http.Header // of the last handshake; likewise
@@ -92,6 +96,9 @@ func New(address string, opts ...Option) (*Client, error) {
 		asking: make(chan struct{}, 1),
 		close:  make(chan struct{}),
 		done:   make(chan struct{}),
+	}
+	if least, err := c.barrierMessage(math.MaxUint64).Append(nil); err != nil || len(least) > cfg.maxMessage {
+		return nil, fmt.Errorf("relay: WithMaxMessageBytes: %d is too small for the client's own messages of up to %d bytes", cfg.maxMessage, len(least))
 	}
 	c.status = newStatus()
 	c.out = newOutbox(c.outbox, c.close, cfg.outbox, c.need, c.stats)
@@ -189,9 +196,10 @@ func (c *Client) Send(ctx context.Context, m Message) error {
 // Flush waits until the relay has handed on, or bounced, everything sent before:
 // "handed on" means to the peer's socket, not that the peer has read it. It is
 // the round trip of a message to ourselves, and asks nothing special of the
-// relay. It returns an error that matches [ErrInDoubt] when the connection was
-// lost since the last Flush and something is in doubt, ctx's error, or one that
-// matches [ErrClosed].
+// relay. It returns ctx's error, one that matches [ErrClosed], or one that
+// matches [ErrInDoubt] when the connection was lost since the last Flush and
+// something is in doubt. As with fsync only one Flush is told: where several
+// goroutines send, let one of them flush, or read the [InDoubt] events.
 func (c *Client) Flush(ctx context.Context) error {
 	return c.request(ctx, "flush", &request{ctx: ctx, barrier: true, done: make(chan *request, 1)})
 }
@@ -221,7 +229,7 @@ func (c *Client) request(ctx context.Context, what string, r *request) error {
 		return r.err
 	case <-ctx.Done():
 	}
-	if r.revoke() || r.barrier {
+	if r.revoke() {
 		select {
 		case c.out.revoked <- struct{}{}:
 		default:
@@ -292,7 +300,7 @@ func (c *Client) Run(ctx context.Context) error {
 		return c.err
 	case <-ctx.Done():
 	}
-	return c.Close()
+	return cmp.Or(c.Close(), c.Err())
 }
 
 // State returns what the client is doing now.

@@ -23,6 +23,9 @@ const (
 	// settleAfter is how long a connection must have lived, and a pong must have
 	// come, before the backoff starts again from its first step.
 	settleAfter = 10 * time.Second
+	// partingGrace is how long the reader may still find the relay's goodbye after
+	// the writer has failed: a close code tells more than a broken pipe.
+	partingGrace = time.Second
 )
 
 // session is one registered connection: an errgroup of a reader, a writer and a
@@ -40,13 +43,17 @@ type session struct {
 	unaskedBytes int         // and their size
 	asking       *time.Timer // when the next barrier is due
 	leave        *time.Timer // when the writer no longer waits for the last confirmation; nil: not leaving
+	writing      atomic.Bool // the writer waits for the kernel, which its own timeout bounds
 	left         atomic.Bool // the connection was closed by us, on purpose
+	stuck        *time.Timer // when the relay has confirmed nothing for too long
+	full         bool        // the window is full, and stuck runs
 }
 
 func (c *Client) newSession(conn transport.Conn) *session {
-	asking := time.NewTimer(confirmEvery)
+	asking, stuck := time.NewTimer(confirmEvery), time.NewTimer(confirmEvery)
 	asking.Stop()
-	return &session{Client: c, conn: conn, ack: make(chan struct{}, 1), asking: asking}
+	stuck.Stop()
+	return &session{Client: c, conn: conn, ack: make(chan struct{}, 1), asking: asking, stuck: stuck}
 }
 
 // run talks until the connection is lost or closed, and tells why.
@@ -59,8 +66,9 @@ func (s *session) run(ctx context.Context) error {
 	g.Go(func() error { return s.read(ctx) })
 	g.Go(func() error {
 		err := s.write(ctx)
-		if errors.Is(err, transport.ErrClosed) {
-			<-ctx.Done() // the reader is closing the connection, and will say why
+		select {
+		case <-ctx.Done():
+		case <-time.After(partingGrace):
 		}
 		return err
 	})
@@ -131,7 +139,7 @@ func decode(frame []byte, binary bool) (Message, error) {
 func (s *session) malformed(err error) {
 	s.stats.malformed.Add(1)
 	s.in.undecodable(err)
-	s.events.emit(Malformed{Err: err})
+	s.events.emitMinor(Malformed{Err: err})
 }
 
 // write sends what the program sends, in order. It drains without blocking,
@@ -216,10 +224,16 @@ func (s *session) wait(ctx context.Context) error {
 		if s.leave == nil {
 			s.leave = time.NewTimer(s.cfg.timeout)
 		}
-		leave = s.leave.C
+		if !s.bounded.Load() {
+			leave = s.leave.C
+		}
 	}
 	if s.windowFull() {
 		messages, requests = nil, nil
+		if !s.full {
+			s.full = true
+			s.stuck.Reset(s.cfg.heartbeatTimeout)
+		}
 	}
 	select {
 	case m, ok := <-messages:
@@ -228,6 +242,11 @@ func (s *session) wait(ctx context.Context) error {
 		o.queue.push(entry{message: r.message, request: r})
 	case <-s.ack:
 		o.confirm(s.came.Load())
+		s.full = false
+		s.stuck.Stop()
+	case <-s.stuck.C:
+		s.events.emit(Unconfirmed{Messages: o.count})
+		s.log.Warn("the relay confirms nothing, and nothing more is sent until it does", "messages", o.count)
 	case <-s.asking.C:
 		return s.ask(nil)
 	case <-s.conn.Wake(): // a ping or a pong wants to go out
@@ -243,11 +262,11 @@ func (s *session) wait(ctx context.Context) error {
 // send encodes an entry into the connection's buffer. What cannot be encoded is
 // refused and harms nothing else.
 func (s *session) send(e entry) error {
-	if e.request != nil && !e.request.begin() {
-		return nil
-	}
 	if !e.isMessage() {
 		return s.ask(e.request)
+	}
+	if e.request != nil && !e.request.begin() {
+		return nil
 	}
 	s.fill(&e.message)
 	frame, err := s.encode(e.message)
@@ -294,7 +313,9 @@ func (s *session) encode(m Message) ([]byte, error) {
 // put writes a frame into the buffer and the entry into the window.
 func (s *session) put(e entry, frame []byte) error {
 	before, _ := s.conn.Offsets()
+	s.writing.Store(true)
 	err := s.conn.WriteFrame(frame)
+	s.writing.Store(false)
 	end, _ := s.conn.Offsets()
 	if end == before {
 		end = unwritten
@@ -313,7 +334,9 @@ func (s *session) refuse(e entry, err error) {
 }
 
 func (s *session) flush() error {
+	s.writing.Store(true)
 	err := s.conn.Flush()
+	s.writing.Store(false)
 	_, flushed := s.conn.Offsets()
 	s.out.settle(flushed)
 	return err
@@ -321,7 +344,7 @@ func (s *session) flush() error {
 
 // windowFull reports that no more may be written before the relay confirms.
 func (s *session) windowFull() bool {
-	return s.out.window.len() >= s.cfg.window || s.out.bytes >= windowBytes
+	return s.out.count >= s.cfg.window || s.out.bytes >= windowBytes
 }
 
 // heartbeat pings, and ends the session when the relay has been silent for too
@@ -343,7 +366,7 @@ func (s *session) heartbeat(ctx context.Context) error {
 			if err := sleep(ctx, step); err != nil {
 				return err
 			}
-			if waited += step; s.in.stalled.Load() {
+			if waited += step; s.in.stalled.Load() || s.writing.Load() {
 				waited = 0
 			}
 		}

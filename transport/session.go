@@ -315,7 +315,8 @@ func (s *session) shut(discard bool) (err error) {
 func (s *session) end(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cause == nil {
+	_, said := err.(*CloseError)
+	if s.cause == nil || said && s.cause != ErrClosed {
 		s.cause = err
 	} else if _, goodbye := s.cause.(*CloseError); !goodbye && err == ErrClosed {
 		s.cause = ErrClosed
