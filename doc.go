@@ -57,7 +57,8 @@ the client sends a short message to itself behind its others, and when that come
 back, all before it has been handed on. This happens within 100 ms after a message
 was written, is never seen by the program, and costs an idle connection nothing.
 [Client.Flush] is that barrier. (A pong would prove nothing: the Python relay
-answers pings while messages wait.)
+answers pings while messages wait.) What is written and not confirmed is bounded:
+when a relay confirms nothing the Outbox waits, and [Unconfirmed] says so.
 
 When the relay closes the connection because of what was sent (codes 1007, 1009,
 4000 and 4003), the messages not yet confirmed are suspects: reported in doubt,

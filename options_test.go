@@ -129,6 +129,7 @@ func TestNewRefusesOptionsThatMakeNoSense(t *testing.T) {
 		{"a header name with a line break", crlf("X-A\r\nX-Evil", "1"), "name"},
 		{"a header name with a blank", crlf("X A", "1"), "name"},
 		{"an empty header name", crlf("", "1"), "name"},
+		{"a limit below the client's own messages", relay.WithMaxMessageBytes(100), "too small"},
 		{"a header that belongs to the handshake", crlf("Sec-WebSocket-Key", "1"), "handshake"},
 		{"a header value with a carriage return", crlf("X-A", "1\rX-Evil: 1"), "X-A"},
 		{"a header value with a new line", crlf("X-A", "1\nX-Evil: 1"), "X-A"},

@@ -186,6 +186,26 @@ func (b *Mailbox[M]) Drain(buf []M) []M {
 	return buf
 }
 
+// DrainBytes is Drain for no more than it takes to reach a size: it stops behind
+// the message with which the sum of the sizes is at least bytes. What is left can
+// still be had, and room is made sooner than by taking everything.
+func (b *Mailbox[M]) DrainBytes(buf []M, bytes int) []M {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ring.n == 0 {
+		b.ring.shrink()
+		return buf
+	}
+	for b.ring.n > 0 && bytes > 0 {
+		m, size := b.ring.pop()
+		buf = append(buf, m)
+		b.bytes -= size
+		bytes -= size
+	}
+	b.taken()
+	return buf
+}
+
 // Ready returns a channel for select: it can be received from when there may be
 // something to take, and is closed by Close. It is the same channel at each
 // call, never nil, and shared by all consumers. Whoever receives from it takes

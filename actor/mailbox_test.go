@@ -403,3 +403,21 @@ func TestOverflowHasNames(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestDrainBytesStopsBehindTheMessageThatReachesTheSize(t *testing.T) {
+	box := Mailbox[string]{MaxBytes: 100, Size: func(s string) int { return len(s) }}
+	for _, m := range []string{"aaaa", "bbbb", "cccc"} {
+		if !box.TryPut(m) {
+			t.Fatal(m)
+		}
+	}
+	if got := box.DrainBytes(nil, 5); len(got) != 2 || got[0] != "aaaa" || got[1] != "bbbb" {
+		t.Errorf("%q", got)
+	}
+	if s := box.Stats(); s.Items != 1 || s.Bytes != 4 || s.Taken != 2 {
+		t.Errorf("%+v", s)
+	}
+	if got := box.DrainBytes(nil, 1); len(got) != 1 || len(box.DrainBytes(nil, 1)) != 0 {
+		t.Errorf("%q", got)
+	}
+}

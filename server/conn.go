@@ -39,6 +39,10 @@ const (
 	reasonCrowded = "Too many connections."
 )
 
+// keepScratch is how much memory a connection keeps for frames that are not
+// passed on as they came.
+const keepScratch = 64 << 10
+
 // A conn is one connection: its reader goroutine runs read, its writer write.
 type conn struct {
 	s      *Server
@@ -50,9 +54,9 @@ type conn struct {
 
 	scratch []byte // the reader's, for frames that are not passed on as they came
 
-	// stuckAt is 1 + the stream position at which a sender has waited for
-	// room in vain, 0 if none has.
-	stuckAt atomic.Int64
+	// behind is set when a sender has waited for room in vain, until the queue
+	// has been emptied: nobody waits meanwhile.
+	behind atomic.Bool
 
 	ctx  context.Context // ended by end: nothing more is handled or queued
 	stop context.CancelFunc
@@ -81,6 +85,9 @@ func (c *conn) read() {
 		}
 		if c.ctx.Err() == nil {
 			c.handle(frame, binary)
+		}
+		if cap(c.scratch) > keepScratch {
+			c.scratch = nil
 		}
 	}
 }
@@ -163,6 +170,7 @@ func (c *conn) end(code int, reason string) {
 	ended := c.code != 0
 	if !ended {
 		c.code, c.reason = code, reason
+		c.queue.Close() // now: the writer may be leaving, and nobody would take what came later
 	}
 	c.mu.Unlock()
 	if ended {
@@ -174,7 +182,6 @@ func (c *conn) end(code int, reason string) {
 			c.s.logger.Info("unregistered", "conn", c.id, "uuid", client.id, "name", client.name, "code", code)
 		}
 	}
-	c.queue.Close()
 }
 
 // close says goodbye and closes the socket, in bounded time. The connection

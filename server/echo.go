@@ -61,6 +61,17 @@ func (e *echoes) hold(echo *frame) {
 	ended.done(1)
 }
 
+// append releases a frame that was not held, behind the others. It does not if
+// more than limit bytes wait.
+func (e *echoes) append(f *frame, limit int64) bool {
+	if e.bytes.Add(int64(len(f.data))) > limit {
+		e.bytes.Add(-int64(len(f.data)))
+		return false
+	}
+	e.release(f)
+	return true
+}
+
 func (e *echoes) release(echo *frame) {
 	e.mu.Lock()
 	e.released = append(e.released, echo)

@@ -18,6 +18,7 @@ func newQueue(limit int) *queue {
 // A frame is a copy of one message in a buffer that is used again.
 type frame struct {
 	data  []byte
+	end   int64  // where it ends in its connection's stream, once written
 	epoch *epoch // of its sender, which is told when the frame is freed; may be nil
 }
 

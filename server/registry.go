@@ -32,13 +32,14 @@ func (r *registry) lookup(id uuid.UUID) *conn {
 
 // add makes c the owner of id and puts answer into c's queue, in one step:
 // nothing that is sent to id can overtake the answer, and who has seen the
-// answer finds id registered. It returns the owner before. When the queue has no
-// room nothing is done, and ok is false.
+// answer finds id registered. It returns the owner before. A queue that others
+// keep full has no room for the answer, which goes behind it then. Only when too
+// many do, nothing is done, and ok is false.
 func (r *registry) add(id uuid.UUID, c *conn, answer *frame) (old *conn, ok bool) {
 	s := r.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !c.queue.TryPut(answer) {
+	if !c.queue.TryPut(answer) && !c.echoes.append(answer, int64(c.s.queueBytes)) {
 		return nil, false
 	}
 	if s.conns == nil {

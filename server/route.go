@@ -60,7 +60,11 @@ func (c *conn) register(m codec.Registration) {
 		return
 	}
 	c.s.stats.registrations.Add(1)
-	c.s.logger.Info("registered", "conn", c.id, "uuid", r.id, "name", r.name, "remote", c.remote)
+	level := slog.LevelInfo
+	if old == c {
+		level = slog.LevelDebug // again: a client can do so at any rate
+	}
+	c.s.logger.Log(context.Background(), level, "registered", "conn", c.id, "uuid", r.id, "name", r.name, "remote", c.remote)
 	if old != nil && old != c {
 		c.s.stats.takeovers.Add(1)
 		c.s.logger.Info("taken over", "conn", old.id, "uuid", r.id, "by", c.id)
@@ -147,9 +151,8 @@ func (c *conn) echo(frame []byte) verdict {
 	return delivered
 }
 
-// send puts frame into dest's queue. It waits for room, but not for long and
-// not for a peer that has kept somebody waiting already and has taken in
-// nothing since.
+// send puts frame into dest's queue. It waits for room, but not for long, and
+// not for a peer that has kept somebody waiting in vain and has not caught up.
 func (c *conn) send(dest *conn, frame []byte) verdict {
 	f := newFrame(frame)
 	if dest != c {
@@ -159,8 +162,7 @@ func (c *conn) send(dest *conn, frame []byte) verdict {
 	if dest.queue.TryPut(f) {
 		return delivered
 	}
-	_, before := dest.ws.Offsets()
-	if dest.ctx.Err() == nil && dest.stuckAt.Load() == before+1 {
+	if dest.ctx.Err() == nil && dest.behind.Load() {
 		f.free()
 		return unreadPeer
 	}
@@ -177,9 +179,7 @@ func (c *conn) send(dest *conn, frame []byte) verdict {
 	if c.ctx.Err() != nil {
 		return noVerdict
 	}
-	if _, now := dest.ws.Offsets(); now == before {
-		dest.stuckAt.Store(before + 1)
-	}
+	dest.behind.Store(true)
 	return unreadPeer
 }
 

@@ -83,9 +83,11 @@ func New(opts ...Option) (*Server, error) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch s.admit() {
 	case ErrServerClosed:
+		w.Header().Set("Connection", "close")
 		http.Error(w, "Server is shutting down.", http.StatusServiceUnavailable)
 		return
 	case ErrTooManyConnections:
+		w.Header().Set("Connection", "close")
 		w.Header().Set("Retry-After", retryAfter)
 		http.Error(w, reasonCrowded, http.StatusServiceUnavailable)
 		return

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"math/rand/v2"
 	"time"
 
@@ -16,15 +15,30 @@ func (c *conn) write() {
 	defer register.Stop()
 	alive := newKeepalive(c.s.pingInterval, c.s.pingTimeout)
 	defer alive.timer.Stop()
-	var frames []*frame
+	var frames, echoes []*frame
+	var before uint64 // frames queued before the echoes were released
 	for open := true; ; {
-		echoes := c.echoes.take() // first: what was queued before them goes before them
-		echoed := size(echoes)
-		frames = append(c.queue.Drain(frames[:0]), echoes...)
-		if !c.writeAll(frames) || !open {
+		if len(echoes) == 0 {
+			echoes, before = c.echoes.take(), c.queue.Stats().Put
+		}
+		frames = c.queue.DrainBytes(frames[:0], batchBytes)
+		left, echoed := c.queue.Stats(), int64(0)
+		if left.Taken >= before {
+			frames, echoed, echoes = append(frames, echoes...), size(echoes), nil
+		}
+		if left.Items == 0 {
+			c.behind.Store(false)
+		}
+		if !c.writeAll(frames) {
 			break
 		}
 		c.echoes.wrote(echoed)
+		if left.Items > 0 {
+			continue
+		}
+		if !open {
+			break
+		}
 		if cap(frames) > keepFrames {
 			frames = nil // an idle connection holds little
 		}
@@ -46,8 +60,13 @@ func (c *conn) write() {
 	c.close()
 }
 
-// keepFrames is how long a list of frames may be to be used again.
-const keepFrames = 64
+const (
+	// batchBytes is about how much is written in one go. Room for senders that
+	// wait is made as often, also when the peer reads slowly.
+	batchBytes = 32 << 10
+	// keepFrames is how long a list of frames may be to be used again.
+	keepFrames = 64
+)
 
 // writeAll writes frames, and the pings and pongs that are due, in one go; what
 // is queued meanwhile is for the next one. If the connection breaks it gives
@@ -62,7 +81,11 @@ func (c *conn) writeAll(frames []*frame) bool {
 	written := 0
 	var err error
 	for written < len(frames) && err == nil {
+		before, _ := c.ws.Offsets()
 		err = c.ws.WriteFrame(frames[written].data)
+		if frames[written].end, _ = c.ws.Offsets(); frames[written].end == before {
+			break // it did not even get into the buffer
+		}
 		written++
 	}
 	if err == nil {
@@ -73,23 +96,19 @@ func (c *conn) writeAll(frames []*frame) bool {
 	}
 	c.broken(err)
 	frames = c.queue.Drain(frames)
-	c.giveBack(frames[c.sent(frames, written):])
+	c.giveBack(frames[c.sent(frames[:written]):])
 	return false
 }
 
-// sent returns how many of the frames may have reached the peer when only the
-// first few were written before the connection broke: those behind are certain
-// not to have.
-func (c *conn) sent(frames []*frame, written int) int {
-	end, flushed := c.ws.Offsets() // end of the last one written
-	for n := written; n > 0; n-- {
-		if end <= flushed {
-			return n
-		}
-		size := len(frames[n-1].data)
-		end -= int64(size + header(size)) // at the earliest
+// sent returns how many of the frames written may have reached the peer when
+// the connection broke: those behind are certain not to have.
+func (c *conn) sent(written []*frame) int {
+	_, flushed := c.ws.Offsets()
+	n := 0
+	for n < len(written) && written[n].end <= flushed {
+		n++
 	}
-	return 0
+	return n
 }
 
 func size(frames []*frame) (bytes int64) {
@@ -99,41 +118,32 @@ func size(frames []*frame) (bytes int64) {
 	return bytes
 }
 
-// header is the most that a server's frame is longer than its content
-// (RFC 6455, section 5.2).
-func header(frame int) int {
-	switch {
-	case frame <= 125:
-		return 2
-	case frame <= 0xffff:
-		return 4
-	}
-	return 10
-}
-
 // giveBack bounces frames to their senders: the peer has left without them. It
-// waits for senders whose queue is full, but not for long.
+// waits for senders whose queue is full; one that does not read ends soon.
 func (c *conn) giveBack(frames []*frame) {
-	if c.s.anySource {
-		return // the source of a message may be anyone
-	}
-	patience, cancel := context.WithTimeout(context.Background(), roomWait)
-	defer cancel()
 	var bounce []byte
 	for _, f := range frames {
-		e, err := codec.DecodeEnvelope(f.data)
-		if err != nil || c.owns(e.SourceUUID) {
+		if f.epoch == nil {
 			continue // an answer to c itself, or a bounce
 		}
-		if sender := c.s.registry.lookup(e.SourceUUID); sender != nil {
-			bounce = appendBounce(bounce[:0], f.data, &e, unknownPeer)
-			back := newFrame(bounce)
-			if sender.queue.Put(patience, back) == nil {
-				c.s.stats.givenBack.Add(1)
-				continue
-			}
-			back.free()
+		e, err := codec.DecodeEnvelope(f.data)
+		if err != nil {
+			continue // not possible: it was decoded before
 		}
+		sender := f.epoch.owner
+		if sender.ctx.Err() != nil { // it may have come back
+			if again := c.s.registry.lookup(e.SourceUUID); again != nil {
+				sender = again
+			}
+		}
+		bounce = appendBounce(bounce[:0], f.data, &e, unknownPeer)
+		back := newFrame(bounce)
+		if sender.queue.Put(sender.ctx, back) == nil {
+			c.s.stats.givenBack.Add(1)
+			continue
+		}
+		back.free()
+		f.epoch = nil // what is lost is never confirmed
 		c.s.stats.dropped.Add(1)
 	}
 }

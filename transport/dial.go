@@ -139,6 +139,9 @@ func (a *attempt) connect(ctx context.Context, proxy *url.URL) (net.Conn, error)
 	if unknown := (*net.DNSError)(nil); errors.As(err, &unknown) && proxy == nil {
 		a.step = StepResolve
 	}
+	if err == nil {
+		limitUnsent(conn)
+	}
 	return conn, err
 }
 

@@ -94,6 +94,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	limitUnsent(conn)
 	h.wire = &wire{Conn: conn}
 	return h.wire, rw, nil
 }

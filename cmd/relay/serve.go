@@ -136,7 +136,10 @@ func (s *service) run(ctx context.Context, stdout io.Writer, log *slog.Logger) e
 	}
 	front := http.Server{
 		Handler:           relay,
-		ReadHeaderTimeout: 5 * time.Second,
+		ReadHeaderTimeout: 5 * time.Second, // all of them end with the upgrade
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      10 * time.Second,
+		IdleTimeout:       5 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelInfo),
 	}
