@@ -69,7 +69,12 @@ and never sent again by themselves, or one bad message would loop for ever.
 The reader never waits for the program, because a relay closes a client that does
 not answer pings, after 40 to 60 seconds. What the program has not read spills
 into memory, up to the bound of [WithInbox]; then its policy decides, and says so
-by event. A frame that is no message is reported as [Malformed] and returned by
+by event. When the connection ends while the client is not reading, what the relay
+had already written into it is lost; its senders were told that it was handed on.
+
+What comes back has the client's own UUID as SourceUUID: a program that answers
+what it receives checks [Message.Undelivered] first, or it answers itself for
+ever. A frame that is no message is reported as [Malformed] and returned by
 Recv as a *codec.DecodeError; the connection lives.
 
 # Reconnecting

@@ -23,10 +23,13 @@ func Example_pipeline() {
 
 	g.Go(func() error { // the other program: answers until its client ends
 		for m := range worker.Inbox() {
+			if m.Undelivered() { // an answer that came back: whoever asked is gone
+				continue
+			}
 			answer := relay.Message{PeerUUID: m.SourceUUID, Description: strings.ToUpper(m.Description)}
 			select {
 			case worker.Outbox() <- answer:
-			case <-worker.Done():
+			case <-worker.Done(): // the range ends, too
 			}
 		}
 		return worker.Err()
@@ -54,7 +57,7 @@ func Example_pipeline() {
 			}
 			fmt.Println(m.SourceName, "says", m.Description)
 		}
-		return worker.Close()
+		return worker.Close() // the other program's work is done, too
 	})
 	if err := g.Wait(); err != nil {
 		log.Fatal(err)
@@ -68,7 +71,8 @@ func Example_pipeline() {
 	// worker says RELAY
 }
 
-// Messages, a ticker of the program's own, and the end, in one select.
+// Messages, a ticker of the program's own, and the end, in one select. Usually
+// sender and receiver are two programs; here one plays both.
 func Example_select() {
 	r := relaytest.Start()
 	defer r.Close()
@@ -81,7 +85,7 @@ func Example_select() {
 	defer ticks.Stop()
 	sent, seen := 0, 0
 	for seen < 3 {
-		var tick <-chan time.Time
+		var tick <-chan time.Time // nil, so never ready, once all are sent
 		if sent < 3 {
 			tick = ticks.C
 		}
@@ -130,14 +134,16 @@ func Example_fanIn() {
 		if err := group.Add(member); err != nil {
 			log.Fatal(err)
 		}
-		if err := member.Connect(ctx); err != nil {
+		if err := member.Connect(ctx); err != nil { // waits until it is registered
 			log.Fatal(err)
 		}
 		sensor := r.Client("sensor " + name)
 		if err := sensor.Send(ctx, relay.Message{PeerUUID: member.UUID(), Description: "21 °C"}); err != nil {
 			log.Fatal(err)
 		}
-		defer sensor.Close()
+		if err := sensor.Close(); err != nil {
+			log.Fatal(err)
+		}
 	}
 
 	for range relays {

@@ -107,7 +107,8 @@ func New(address string, opts ...Option) (*Client, error) {
 	return c, nil
 }
 
-// Dial is [New] followed by [Client.Connect]. If it fails the client is closed.
+// Dial is [New] followed by [Client.Connect]: it tries again by itself until ctx
+// ends, and an error that is not ctx's is permanent. Then the client is closed.
 // Once it has returned, the end of ctx changes nothing.
 func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) {
 	c, err := New(address, opts...)
@@ -140,8 +141,9 @@ func (c *Client) Outbox() chan<- Message {
 
 // Inbox connects, if need be, and returns the channel on which messages arrive:
 // those of peers, and those of our own that the relay could not deliver
-// ([Message.Undelivered]). It is closed by the client after it has ended and
-// what had arrived has been read. Several readers, and Recv, compete.
+// ([Message.Undelivered]: check it before you answer). It is closed by the client
+// after it has ended and what had arrived has been read. Several readers, and
+// Recv, compete.
 //
 // A program that does not read costs memory up to the bound of [WithInbox].
 func (c *Client) Inbox() <-chan Message {

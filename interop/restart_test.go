@@ -25,6 +25,7 @@ func TestPeers_come_back_when_the_relay_does(t *testing.T) {
 					if real && ending.name == "after a kill" && !noReconnect && (first.name == realPeer.name || second.name == realPeer.name) {
 						// Now and then the real client redials so fast that it
 						// reaches the dying listener, and ends its whole process.
+						t.Log("left out: the real client may not survive this, as it redials into the dying listener and then ends its process")
 						return
 					}
 					alice := first.new(t, r.URL(), peerConfig{name: "alice", noReconnect: noReconnect})

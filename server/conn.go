@@ -70,7 +70,7 @@ type conn struct {
 // A client is one registration.
 type client struct {
 	id   uuid.UUID
-	name string // quoted, for the log
+	name string // shortened, for the log
 }
 
 // read handles what comes in until the socket is closed. Once the connection

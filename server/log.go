@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"strconv"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -35,8 +34,8 @@ func (l *limiter) allow() (hidden int64, ok bool) {
 // maxLoggedName is how much of a name goes into the log.
 const maxLoggedName = 64
 
-// quote makes what a client calls itself harmless in a log.
-func quote(name string) string {
+// shorten bounds what a client calls itself; the log's handler escapes it.
+func shorten(name string) string {
 	if len(name) > maxLoggedName {
 		end := maxLoggedName
 		for !utf8.RuneStart(name[end]) {
@@ -44,7 +43,7 @@ func quote(name string) string {
 		}
 		name = name[:end] + "…"
 	}
-	return strconv.Quote(name)
+	return name
 }
 
 // kind returns which of the codec's errors err is.

@@ -53,7 +53,7 @@ func (c *conn) register(m codec.Registration) {
 		c.reply(c.s.answerCrowded)
 		return
 	}
-	r := client{id: m.UUID, name: quote(m.Name)}
+	r := client{id: m.UUID, name: shorten(m.Name)}
 	old, ok := c.claim(r)
 	if !ok { // it goes on registering and does not read the answers
 		c.fail(codePolicy, reasonUnread, nil)

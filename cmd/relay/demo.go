@@ -323,7 +323,7 @@ func tell(stdout io.Writer, p *production, c *consumption, n int) error {
 	count(stdout, "written", written, "messages by the producer, as some went more than once:")
 	count(stdout, "resent", int(stats.Resent), "by its client, because the relay had not confirmed them")
 	count(stdout, "repeated", p.repeated, "by itself, because the consumer had not answered them")
-	fmt.Fprintln(stdout, "   What was written and not delivered:")
+	fmt.Fprintln(stdout, "   The rest were copies of messages delivered above:")
 	count(stdout, "duplicates", c.duplicates, "dropped by the consumer, which had them already")
 	count(stdout, "early", c.early, "dropped by the consumer, because one before them was missing")
 	count(stdout, "bounced", p.returned, "came back, because the consumer was not registered again yet")

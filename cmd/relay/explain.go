@@ -127,7 +127,7 @@ func (r row) matches(f failure) bool {
 // matches counts. In the texts, {words} is what the other side said about it.
 var explanations = []row{
 	// The name of the host.
-	{step: "resolve", is: noSuchHost, cause: "there is no host of the name in {host}", advice: "check the spelling, and whether the name is known only in a VPN or a site's own DNS"},
+	{step: "resolve", is: noSuchHost, cause: "{host}: there is no host of that name", advice: "check the spelling, and whether the name is known only in a VPN or a site's own DNS"},
 	{step: "resolve", is: timedOut, cause: "the name server did not answer", advice: "check the network connection and the name servers, or raise --timeout"},
 	{step: "resolve", cause: "the name server failed: {error}", advice: "check the network connection and the name servers"},
 

@@ -131,7 +131,7 @@ func TestEveryFailureIsExplained(t *testing.T) {
 		cause string // a part of it
 		do    string // a part of the advice
 	}{
-		{"no such host", handshake(transport.StepResolve, 0, dns(true, false)), "resolve", "no host of the name in relay.example:8700", "spelling"},
+		{"no such host", handshake(transport.StepResolve, 0, dns(true, false)), "resolve", "relay.example:8700: there is no host of that name", "spelling"},
 		{"no name server", handshake(transport.StepResolve, 0, dns(false, true)), "resolve", "did not answer", "name servers"},
 		{"a broken name server", handshake(transport.StepResolve, 0, dns(false, false)), "resolve", "failed", "name servers"},
 

@@ -44,7 +44,7 @@ connection is made again, and told of on stderr. Ctrl-C ends it with exit code 0
 	}
 	l.addFlags(cmd.Flags())
 	cmd.Flags().IntVar(&l.count, "count", 0, "end after `N` messages; 0: never")
-	cmd.Flags().DurationVar(&l.timeout, "timeout", 0, "end after this time, with exit code 1 if --count messages have not come; 0: never")
+	cmd.Flags().DurationVar(&l.timeout, "timeout", 0, "end after this time, with exit code 1 if it never registered or --count messages have not come; 0: never")
 	return cmd
 }
 
@@ -100,6 +100,9 @@ func (l *listener) print(ctx context.Context, client *relay.Client, stdout io.Wr
 		case <-timeout:
 			if l.count > 0 {
 				return fmt.Errorf("%d of %d messages came within %v", n, l.count, l.timeout)
+			}
+			if client.Stats().Connects == 0 {
+				return fmt.Errorf("not connected to a relay within %v", l.timeout)
 			}
 			return nil
 		case <-ctx.Done():

@@ -34,6 +34,7 @@ func TestExitCodesAndErrors(t *testing.T) {
 		{"no count", "ping --relay " + r.URL + " --count 0", exitUsage, "must be more than 0"},
 		{"a bad duration", "ping --relay " + r.URL + " --timeout soon", exitUsage, "--timeout"},
 		{"a header without a colon", "ping --relay " + r.URL + " --header s3cr3t", exitUsage, "--header number 1"},
+		{"listen without a relay", "listen --relay ws://127.0.0.1:1 --timeout 200ms", exitFailed, "not connected to a relay within 200ms"},
 		{"a header that is none", "listen --relay " + r.URL + " --header (:s3cr3t", exitUsage, "a name is no HTTP token"},
 		{"a header of the handshake", "ping --relay " + r.URL + " --header Upgrade:s3cr3t", exitFailed, "Upgrade"},
 		{"a token file that does not exist", "ping --relay " + r.URL + " --token-file " + missing, exitFailed, missing},
