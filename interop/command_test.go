@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 )
 
@@ -45,3 +46,4 @@ func (r *commandRelay) Start(t testing.TB) {
 
 func (r *commandRelay) Stop(t testing.TB) { r.process.stop(t) }
 func (r *commandRelay) Kill(testing.TB)   { r.process.kill() }
+func (r *commandRelay) Freeze()           { r.process.signal(syscall.SIGSTOP) }

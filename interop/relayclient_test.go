@@ -180,13 +180,15 @@ func TestRelayClient_timeout(t *testing.T) {
 		c := newClient(t, r.URL(), relay.WithTimeout(patience))
 		connect(t, c)
 	})
-	t.Run("a frozen relay", func(t *testing.T) {
-		r := startRelay(t, realKind)
-		r.(*realRelay).Freeze()
-		timesOut(t, r.URL(), bound, "the upgrade is not answered", func(err error) bool {
-			return errors.Is(err, context.DeadlineExceeded)
+	for _, kind := range []relayKind{realKind, ourCommandKind} {
+		t.Run(kind.name+", frozen", func(t *testing.T) {
+			r := startRelay(t, kind)
+			r.(interface{ Freeze() }).Freeze()
+			timesOut(t, r.URL(), bound, "the upgrade is not answered", func(err error) bool {
+				return errors.Is(err, context.DeadlineExceeded)
+			})
 		})
-	})
+	}
 	t.Run("a server that says nothing", func(t *testing.T) {
 		listener, err := net.Listen("tcp4", "127.0.0.1:0")
 		if err != nil {
