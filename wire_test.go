@@ -191,6 +191,9 @@ func TestOddAnswersToTheUpgrade(t *testing.T) {
 			return upgrade101(r) + fragment(0x01, okReply[:20]) + fragment(0x89, "ping") + fragment(0x00, "") +
 				fragment(0x00, okReply[20:30]) + fragment(0x80, okReply[30:])
 		}, true},
+		{"an interim status", func(*http.Request) string {
+			return "HTTP/1.1 103 Early Hints\r\n\r\n"
+		}, false},
 		{"a pong that nobody asked for", func(r *http.Request) string {
 			return upgrade101(r) + fragment(0x8a, "pong") + text(okReply)
 		}, true},
