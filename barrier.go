@@ -49,10 +49,7 @@ func (s *session) confirm(m Message) {
 		return
 	}
 	s.came.Store(max(n, s.came.Load())) // a late one takes nothing back
-	select {
-	case s.ack <- struct{}{}:
-	default:
-	}
+	notify(s.ack)
 }
 
 // askIfDue writes a barrier after each quarter of the window, so that under load

@@ -38,8 +38,7 @@ func (c *Client) Close() error {
 // connection is cut.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.bounded.Store(true)
-	c.accept.Do(func() { close(c.close) })
-	c.hasten()
+	c.stopAccepting()
 	c.begun.Do(func() { c.finish(nil) }) // never used: nothing to stop
 	select {
 	case <-c.done:
@@ -60,6 +59,12 @@ func (c *Client) Shutdown(ctx context.Context) error {
 		why = context.Cause(c.running)
 	}
 	return &UnsentError{Messages: unsent, Err: why}
+}
+
+// stopAccepting lets the client send what it has accepted, and end.
+func (c *Client) stopAccepting() {
+	c.accept.Do(func() { close(c.close) })
+	c.hasten()
 }
 
 // ended is the error of calls after the end.

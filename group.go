@@ -178,10 +178,7 @@ func (g *Group) Close() error {
 }
 
 func (g *Group) signal() {
-	select {
-	case g.changed <- struct{}{}:
-	default:
-	}
+	notify(g.changed)
 }
 
 // receive moves one client's messages into the group's Inbox.

@@ -13,7 +13,8 @@ import (
 // clients.
 func (g *Group) run() {
 	defer close(g.done)
-	r := &router{Group: g}
+	r := &router{Group: g, left: func() {}}
+	defer func() { r.left() }()
 	r.look()
 	for r.step() {
 	}
@@ -58,8 +59,7 @@ func (g *Group) run() {
 // unless Close is called.
 func (g *Group) drain(members []*member) {
 	forAll(members, func(_ int, m *member) {
-		m.client.accept.Do(func() { close(m.client.close) })
-		m.client.hasten()
+		m.client.stopAccepting()
 		select {
 		case <-m.client.done:
 		case <-g.stop:
@@ -91,6 +91,7 @@ type router struct {
 	sending      int        // requests that have not been answered
 	outboxClosed bool
 	leave        context.Context // set by Close: bounds the rest
+	left         context.CancelFunc
 }
 
 // step does one thing; false: there is nothing left to do.
@@ -122,22 +123,19 @@ func (r *router) step() bool {
 	case <-r.changed:
 		r.look()
 	case <-stop:
-		r.leave = r.bound()
+		r.leave, r.left = context.WithTimeout(context.Background(), r.longestTimeout())
 	case <-leave:
 		return false
 	}
 	return true
 }
 
-// bound ends when Close gives up: after the longest timeout of all clients.
-func (r *router) bound() context.Context {
-	var longest time.Duration
+// longestTimeout is when Close gives up: the longest timeout of all clients.
+func (r *router) longestTimeout() (longest time.Duration) {
 	for _, m := range r.members {
 		longest = max(longest, m.client.cfg.timeout)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), longest)
-	context.AfterFunc(ctx, cancel)
-	return ctx
+	return longest
 }
 
 func (r *router) anyConnected() bool { return slices.ContainsFunc(r.members, (*member).connected) }
@@ -222,10 +220,7 @@ func (r *router) recall(members []*member) {
 			r.put(sent.message, sent.number)
 			return true
 		})
-		select {
-		case m.client.out.revoked <- struct{}{}:
-		default:
-		}
+		notify(m.client.out.revoked)
 	}
 }
 

@@ -232,10 +232,7 @@ func (c *Client) request(ctx context.Context, what string, r *request) error {
 	case <-ctx.Done():
 	}
 	if r.revoke() {
-		select {
-		case c.out.revoked <- struct{}{}:
-		default:
-		}
+		notify(c.out.revoked)
 		return c.gaveUp(what, ctx)
 	}
 	// It is being written this moment, which the write timeout bounds.
@@ -337,10 +334,7 @@ func (c *Client) need() {
 
 // hasten ends the present pause between two attempts.
 func (c *Client) hasten() {
-	select {
-	case c.hurry <- struct{}{}:
-	default:
-	}
+	notify(c.hurry)
 }
 
 // ending reports that nothing new is accepted: the client is being closed, or

@@ -51,7 +51,7 @@ func (s *status) want() {
 		return
 	}
 	s.keep = true
-	s.signal()
+	notify(s.wake)
 }
 
 // try asks for one attempt and returns its number.
@@ -65,13 +65,14 @@ func (s *status) try() uint64 {
 		return s.now.started // it is under way
 	}
 	s.tries = s.now.started + 1
-	s.signal()
+	notify(s.wake)
 	return s.tries
 }
 
-func (s *status) signal() {
+// notify puts a signal into a channel of one slot, unless one waits there already.
+func notify(c chan<- struct{}) {
 	select {
-	case s.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }

@@ -19,7 +19,9 @@ func (c *conn) write() {
 	var before uint64 // frames queued before the echoes were released
 	for open := true; ; {
 		if len(echoes) == 0 {
-			echoes, before = c.echoes.take(), c.queue.Stats().Put
+			if echoes = c.echoes.take(); len(echoes) > 0 {
+				before = c.queue.Stats().Put
+			}
 		}
 		frames = c.queue.DrainBytes(frames[:0], batchBytes)
 		left, echoed := c.queue.Stats(), int64(0)
