@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -14,7 +15,8 @@ import (
 	"github.com/seed73300619/relay/transport"
 )
 
-// Why a connection is closed; the 4000s are ProxyStore's, texts included.
+// Why a connection is closed; the 4000s are ProxyStore's, texts included. See
+// also CodeUnauthorized and CodeForbidden.
 const (
 	codeGoingAway  = 1001
 	codeProtocol   = 1002
@@ -25,7 +27,6 @@ const (
 	codeInternal   = 1011
 	codeTryLater   = 1013
 	codeUnknown    = 4000
-	codeForbidden  = 4002
 	codeTooLong    = 4003
 	codeTakenOver  = 4004
 	reasonUnknown  = "Unknown message type."
@@ -37,6 +38,8 @@ const (
 	reasonUnread  = "Client does not read its messages."
 	reasonIdle    = "Client has not registered in time."
 	reasonCrowded = "Too many connections."
+	reasonAddress = "Too many connections from this address."
+	reasonUser    = "Too many connections of this user."
 )
 
 // keepScratch is how much memory a connection keeps for frames that are not
@@ -46,13 +49,24 @@ const keepScratch = 64 << 10
 // A conn is one connection: its reader goroutine runs read, its writer write.
 type conn struct {
 	s      *Server
+	cfg    *config // of when it was opened
 	ws     transport.Conn
 	id     uint64
-	remote string // its address, for the log
+	remote string    // its address, for the log
+	asked  time.Time // for the connection
+	opened time.Time
+	place  *place
 	queue  *queue // what is to be written to it
 	echoes echoes // what it has sent to itself
 
-	scratch []byte // the reader's, for frames that are not passed on as they came
+	credentials *Credentials // nil without an Authenticator
+	in, out     traffic
+
+	// The reader's.
+	scratch  []byte // for frames that are not passed on as they came
+	messages rate
+	bytes    rate
+	greeted  bool // its first registration was answered
 
 	// behind is set when a sender has waited for room in vain, until the queue
 	// has been emptied: nobody waits meanwhile.
@@ -62,15 +76,18 @@ type conn struct {
 	stop context.CancelFunc
 
 	mu      sync.Mutex
-	clients []client // changed by the reader until the end, under mu
-	code    int      // of the end; 0: not ended
+	user    User         // changed by the reader until the end, under mu
+	clients []Registered // likewise
+	code    int          // of the end; 0: not ended
 	reason  string
 }
 
-// A client is one registration.
-type client struct {
-	id   uuid.UUID
-	name string // shortened, for the log
+// traffic counts messages.
+type traffic struct{ messages, bytes atomic.Uint64 }
+
+func (t *traffic) add(messages, bytes uint64) {
+	t.messages.Add(messages)
+	t.bytes.Add(bytes)
 }
 
 // read handles what comes in until the socket is closed. Once the connection
@@ -85,6 +102,7 @@ func (c *conn) read() {
 		}
 		if c.ctx.Err() == nil {
 			c.handle(frame, binary)
+			c.pace(len(frame))
 		}
 		if cap(c.scratch) > keepScratch {
 			c.scratch = nil
@@ -97,7 +115,8 @@ func (c *conn) handle(frame []byte, binary bool) {
 	s := c.s
 	s.stats.received.Add(1)
 	s.stats.receivedBytes.Add(uint64(len(frame)))
-	if limit := s.maxMessageBytes; limit > 0 && len(frame) > limit {
+	c.in.add(1, uint64(len(frame)))
+	if limit := c.cfg.maxMessageBytes; limit > 0 && len(frame) > limit {
 		c.fail(codeTooLong, reasonTooLong, nil)
 		return
 	}
@@ -129,7 +148,7 @@ func (c *conn) handle(frame []byte, binary bool) {
 // logged: its text may quote the message.
 func (c *conn) fail(code int, reason string, err error) {
 	if hidden, ok := c.s.oddities.fatal.allow(); ok {
-		c.s.logger.Warn("closing a connection for what it sent", "conn", c.id, "remote", c.remote,
+		c.cfg.logger.Warn("closing a connection for what it sent", "conn", c.id, "remote", c.remote,
 			"code", code, "reason", reason, "error", kind(err), "hidden", hidden)
 	}
 	c.end(code, reason)
@@ -149,7 +168,9 @@ func (c *conn) broken(err error) {
 	case errors.Is(err, transport.ErrProtocol):
 		c.end(codeProtocol, "")
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		c.end(codePolicy, reasonUnread)
+		if c.end(codePolicy, reasonUnread) {
+			c.s.stats.writeTimeouts.Add(1)
+		}
 		c.ws.Abort() // nothing, not even a goodbye, fits through
 	default:
 		c.cut()
@@ -164,8 +185,9 @@ func (c *conn) cut() {
 }
 
 // end unregisters everything that c owns and has the connection closed behind
-// what is in its queue. It does not wait. The first call decides.
-func (c *conn) end(code int, reason string) {
+// what is in its queue. It does not wait. The first call decides, and returns
+// true.
+func (c *conn) end(code int, reason string) bool {
 	c.mu.Lock()
 	ended := c.code != 0
 	if !ended {
@@ -174,14 +196,15 @@ func (c *conn) end(code int, reason string) {
 	}
 	c.mu.Unlock()
 	if ended {
-		return
+		return false
 	}
 	c.stop()
 	for _, client := range c.clients { // unchanged from here on
-		if c.s.registry.remove(client.id, c) {
-			c.s.logger.Info("unregistered", "conn", c.id, "uuid", client.id, "name", client.name, "code", code)
+		if c.s.registry.remove(client.UUID, c) {
+			c.cfg.logger.Info("unregistered", "conn", c.id, "uuid", client.UUID, "name", client.Name, "code", code)
 		}
 	}
+	return true
 }
 
 // close says goodbye and closes the socket, in bounded time. The connection
@@ -191,8 +214,15 @@ func (c *conn) close() {
 	code, reason := c.code, c.reason
 	c.mu.Unlock()
 	if err := c.ws.Close(code, reason); err != nil {
-		c.s.logger.Debug("closed", "conn", c.id, "code", code, "error", err)
+		c.cfg.logger.Debug("closed", "conn", c.id, "code", code, "error", err)
 	}
+}
+
+// userID tells who the peer is, for other goroutines than the reader.
+func (c *conn) userID() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.user.ID
 }
 
 func (c *conn) registered() bool {
@@ -205,7 +235,7 @@ func (c *conn) registered() bool {
 // may ask before the end.
 func (c *conn) owns(id uuid.UUID) bool {
 	for i := range c.clients {
-		if c.clients[i].id == id {
+		if c.clients[i].UUID == id {
 			return true
 		}
 	}

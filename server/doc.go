@@ -14,6 +14,11 @@
 // for a moment, and a receiver that does not read at all costs its senders
 // nothing but bounces: their message comes back with its error set.
 //
+// Everybody may register what is free, unless [WithAuthenticator] says who is
+// who: then a UUID is its user's, and users do not reach each other. Everything
+// that a peer can use up has a bound, with a default; see the options.
+//
+// [Server.Stats] and [Server.Connections] tell what goes on.
 // [Server.Shutdown] ends it all: queues are flushed, connections closed with
 // 1001, and no goroutine is left.
 package server

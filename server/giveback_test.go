@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,12 +19,11 @@ func TestTheFirstFrameAfterTheGoodbyeIsGivenBack(t *testing.T) {
 		s := newServer(t)
 		a := join(t, s).register(alice)
 		near, far := transport.Pipe()
-		if err := s.admit(); err != nil {
-			t.Fatal(err)
-		}
-		c := s.open(far, "")
-		s.registry.add(bob, c, newFrame(s.answerOK))
-		c.clients = []client{{id: bob}}
+		place, _ := s.places.take(netip.Addr{}, s.config())
+		c := &conn{s: s, cfg: s.config(), ws: far, place: place}
+		s.open(c)
+		s.registry.add(bob, c, "", newFrame(s.answerOK))
+		c.clients = []Registered{{UUID: bob}}
 		written := make(chan struct{})
 		go func() {
 			defer close(written)
@@ -47,7 +47,7 @@ func TestTheFirstFrameAfterTheGoodbyeIsGivenBack(t *testing.T) {
 		s.mu.Lock()
 		delete(s.conns, c)
 		s.mu.Unlock()
-		s.release()
+		s.places.give(place)
 	})
 }
 

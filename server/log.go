@@ -11,8 +11,11 @@ import (
 
 // oddities are the warnings that a peer could flood the log with.
 type oddities struct {
-	fatal   limiter
-	bounced [verdicts]limiter
+	fatal    limiter
+	auth     limiter
+	fight    limiter
+	bounced  [verdicts]limiter
+	rejected [rejections]limiter
 }
 
 // A limiter lets one through per second.

@@ -2,9 +2,9 @@ package server
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 )
 
@@ -15,39 +15,58 @@ const maxFrameBytes = 1 << 20
 type Option func(*config) error
 
 type config struct {
-	logger           *slog.Logger
-	checkOrigin      func(*http.Request) bool
-	anySource        bool
+	logger        *slog.Logger
+	checkOrigin   func(*http.Request) bool
+	authenticator Authenticator // nil: everybody may
+	authTimeout   time.Duration
+	proxies       []netip.Prefix
+	anySource     bool
+
+	maxConnections  int
+	maxUnregistered int
+	maxPerAddress   int
+	maxPerUser      int
+
 	maxMessageBytes  int
 	queueBytes       int
-	maxConnections   int
 	maxRegistrations int
-	registerTimeout  time.Duration
-	pingInterval     time.Duration
-	pingTimeout      time.Duration
-	writeTimeout     time.Duration
+	messageRate      int
+	byteRate         int
+
+	registerTimeout time.Duration
+	pingInterval    time.Duration
+	pingTimeout     time.Duration
+	writeTimeout    time.Duration
+	shutdownSpread  time.Duration
 }
 
-func newConfig(opts []Option) (config, error) {
-	c := config{
-		logger:           slog.New(slog.DiscardHandler),
-		queueBytes:       maxFrameBytes,
-		maxConnections:   16384,
-		maxRegistrations: 64,
-		registerTimeout:  10 * time.Second,
-		pingInterval:     20 * time.Second,
-		pingTimeout:      20 * time.Second,
-		writeTimeout:     10 * time.Second,
-	}
+// defaults are the settings of New without options.
+var defaults = config{
+	logger:           slog.New(slog.DiscardHandler),
+	authTimeout:      10 * time.Second,
+	maxConnections:   16384,
+	maxUnregistered:  4096,
+	maxPerAddress:    4096,
+	maxPerUser:       4096,
+	queueBytes:       maxFrameBytes,
+	maxRegistrations: 64,
+	registerTimeout:  10 * time.Second,
+	pingInterval:     20 * time.Second,
+	pingTimeout:      20 * time.Second,
+	writeTimeout:     10 * time.Second,
+}
+
+// with returns c changed by opts.
+func (c config) with(opts []Option) (*config, error) {
 	for _, opt := range opts {
 		if opt == nil {
-			return config{}, errors.New("server: nil Option")
+			return nil, errors.New("server: nil Option")
 		}
 		if err := opt(&c); err != nil {
-			return config{}, err
+			return nil, err
 		}
 	}
-	return c, nil
+	return &c, nil
 }
 
 // WithLogger sets where the server logs: Info for registrations, Warn for
@@ -89,83 +108,40 @@ func WithAnySource() Option {
 	}
 }
 
-// WithMaxMessageBytes sets the size of a message, in bytes as they came,
-// beyond which its sender's connection is closed with 4003. ProxyStore's
-// relay counts the Python object, 49 bytes more for ASCII: the same number
-// lets a little more through here. The default, 0, leaves only the
-// protocol's limit of 1 MiB, which closes with 1009 and applies always.
-func WithMaxMessageBytes(n int) Option {
+// WithAuthenticator sets who decides who a client is. The default welcomes
+// everybody, as one user.
+func WithAuthenticator(a Authenticator) Option {
 	return func(c *config) error {
-		c.maxMessageBytes = n
-		if n < 0 {
-			return fmt.Errorf("server: WithMaxMessageBytes(%d): negative", n)
+		if a == nil {
+			return errors.New("server: WithAuthenticator: nil Authenticator")
 		}
+		c.authenticator = a
 		return nil
 	}
 }
 
-// WithQueueBytes sets how many bytes may wait for one connection to be
-// written, beside those that are being written; one message always may. The
-// default is 1 MiB.
-func WithQueueBytes(n int) Option {
+// WithAuthTimeout sets how long an [Authenticator] may take before the client is
+// refused with 1011. The default is 10 s; that of [WithRegisterTimeout] goes on
+// meanwhile.
+func WithAuthTimeout(d time.Duration) Option {
 	return func(c *config) error {
-		c.queueBytes = n
-		return positive("WithQueueBytes", n)
+		c.authTimeout = d
+		return positive("WithAuthTimeout", d)
 	}
 }
 
-// WithMaxConnections sets how many connections may be open at a time.
-// Further ones are refused with 503 and Retry-After. The default is 16384.
-func WithMaxConnections(n int) Option {
+// WithTrustedProxies sets which proxies are believed about whence a request
+// comes: if a connection is from one of these networks, the last address in
+// X-Forwarded-For that is not counts instead. By default none is believed, and
+// behind a proxy all clients have its address.
+func WithTrustedProxies(networks ...netip.Prefix) Option {
 	return func(c *config) error {
-		c.maxConnections = n
-		return positive("WithMaxConnections", n)
+		for _, n := range networks {
+			if !n.IsValid() {
+				return errors.New("server: WithTrustedProxies: a network that is not valid")
+			}
+		}
+		c.proxies = networks
+		return nil
 	}
-}
-
-// WithMaxRegistrations sets how many UUIDs one connection may register;
-// further ones get an error reply, and the connection stays open. The
-// default is 64.
-func WithMaxRegistrations(n int) Option {
-	return func(c *config) error {
-		c.maxRegistrations = n
-		return positive("WithMaxRegistrations", n)
-	}
-}
-
-// WithRegisterTimeout sets how long a connection may live without a
-// registration before it is closed with 1008. The default is 10 s.
-func WithRegisterTimeout(d time.Duration) Option {
-	return func(c *config) error {
-		c.registerTimeout = d
-		return positive("WithRegisterTimeout", d)
-	}
-}
-
-// WithKeepalive sets how a dead peer is found: a ping goes out every interval
-// (or every timeout, if that is longer), and a peer that sends nothing at all
-// within timeout after one is closed with 1011. The defaults are 20 s and
-// 20 s.
-func WithKeepalive(interval, timeout time.Duration) Option {
-	return func(c *config) error {
-		c.pingInterval, c.pingTimeout = interval, timeout
-		return errors.Join(positive("WithKeepalive", interval), positive("WithKeepalive", timeout))
-	}
-}
-
-// WithWriteTimeout sets how long a peer may take in nothing of what is
-// written to it before its connection is closed with 1008. The default is
-// 10 s.
-func WithWriteTimeout(d time.Duration) Option {
-	return func(c *config) error {
-		c.writeTimeout = d
-		return positive("WithWriteTimeout", d)
-	}
-}
-
-func positive[T int | time.Duration](option string, v T) error {
-	if v <= 0 {
-		return fmt.Errorf("server: %s(%v): not positive", option, v)
-	}
-	return nil
 }

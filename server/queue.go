@@ -3,6 +3,7 @@ package server
 import (
 	"math/bits"
 	"sync"
+	"time"
 
 	"github.com/seed73300619/relay/actor"
 )
@@ -17,9 +18,10 @@ func newQueue(limit int) *queue {
 
 // A frame is a copy of one message in a buffer that is used again.
 type frame struct {
-	data  []byte
-	end   int64  // where it ends in its connection's stream, once written
-	epoch *epoch // of its sender, which is told when the frame is freed; may be nil
+	data   []byte
+	end    int64     // where it ends in its connection's stream, once written
+	epoch  *epoch    // of its sender, which is told when the frame is freed; may be nil
+	queued time.Time // when, of those that are timed
 }
 
 // Buffers come in powers of two from 256 bytes to 64 KiB, so that a small
@@ -52,6 +54,7 @@ func (f *frame) free() {
 		f.epoch.done(1)
 		f.epoch = nil
 	}
+	f.queued = time.Time{}
 	if class := bits.Len(uint(cap(f.data) - 1)); class <= largestFrame {
 		framePools[class].Put(f)
 	}

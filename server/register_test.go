@@ -117,7 +117,7 @@ func TestAConnectionThatDoesNotRegisterIsClosed(t *testing.T) {
 		if d := time.Since(start); d != 10*time.Second {
 			t.Errorf("closed after %v", d)
 		}
-		if st := s.Stats(); st.Unregistered != 1 {
+		if st := s.Stats(); st.RegisterTimeouts != 1 {
 			t.Errorf("%+v", st)
 		}
 		good.send(alice, alice, "still there")

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"errors"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -13,41 +15,67 @@ type registry struct {
 }
 
 type shard struct {
-	mu    sync.RWMutex
-	conns map[uuid.UUID]*conn
+	mu     sync.RWMutex
+	owners map[uuid.UUID]owner
 }
+
+// An owner is who has registered a UUID: a connection, and as which user.
+type owner struct {
+	conn *conn // nil: nobody
+	user string
+
+	// How often the UUID has changed hands in this minute, since 1970.
+	takeovers int
+	minute    int64
+}
+
+var (
+	errOwned  = errors.New("the UUID is another user's")
+	errNoRoom = errors.New("the peer does not read its answers")
+	errEnded  = errors.New("the connection has ended")
+)
 
 func (r *registry) shard(id uuid.UUID) *shard {
 	return &r.shards[id[15]%byte(len(r.shards))]
 }
 
-// lookup returns the connection that registered id, nil if none has.
-func (r *registry) lookup(id uuid.UUID) *conn {
+// lookup returns who has registered id.
+func (r *registry) lookup(id uuid.UUID) owner {
 	s := r.shard(id)
 	s.mu.RLock()
-	c := s.conns[id]
+	o := s.owners[id]
 	s.mu.RUnlock()
-	return c
+	return o
 }
 
-// add makes c the owner of id and puts answer into c's queue, in one step:
-// nothing that is sent to id can overtake the answer, and who has seen the
-// answer finds id registered. It returns the owner before. A queue that others
-// keep full has no room for the answer, which goes behind it then. Only when too
-// many do, nothing is done, and ok is false.
-func (r *registry) add(id uuid.UUID, c *conn, answer *frame) (old *conn, ok bool) {
+// add makes c the owner of id, as user, and puts answer into c's queue, in one
+// step: nothing that is sent to id can overtake the answer, and who has seen the
+// answer finds id registered. It returns the owner before, with the takeovers
+// counted. A queue that others keep full has no room for the answer, which goes
+// behind it then. Nothing is done when that fails, too (errNoRoom), or when the
+// owner is another user (errOwned).
+func (r *registry) add(id uuid.UUID, c *conn, user string, answer *frame) (old owner, err error) {
 	s := r.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !c.queue.TryPut(answer) && !c.echoes.append(answer, int64(c.s.queueBytes)) {
-		return nil, false
+	old = s.owners[id]
+	if old.conn != nil && old.user != user {
+		return owner{}, errOwned
 	}
-	if s.conns == nil {
-		s.conns = make(map[uuid.UUID]*conn)
+	if !c.queue.TryPut(answer) && !c.echoes.append(answer, int64(c.cfg.queueBytes)) {
+		return owner{}, errNoRoom
 	}
-	old = s.conns[id]
-	s.conns[id] = c
-	return old, true
+	if s.owners == nil {
+		s.owners = make(map[uuid.UUID]owner)
+	}
+	if old.conn != nil && old.conn != c {
+		if minute := time.Now().Unix() / 60; old.minute != minute {
+			old.minute, old.takeovers = minute, 0
+		}
+		old.takeovers++
+	}
+	s.owners[id] = owner{c, user, old.takeovers, old.minute}
+	return old, nil
 }
 
 // remove ends c's registration of id, and nobody else's.
@@ -55,10 +83,10 @@ func (r *registry) remove(id uuid.UUID, c *conn) bool {
 	s := r.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conns[id] != c {
+	if s.owners[id].conn != c {
 		return false
 	}
-	delete(s.conns, id)
+	delete(s.owners, id)
 	return true
 }
 
@@ -68,7 +96,7 @@ func (r *registry) size() int {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.RLock()
-		n += len(s.conns)
+		n += len(s.owners)
 		s.mu.RUnlock()
 	}
 	return n

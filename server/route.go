@@ -21,19 +21,22 @@ const (
 	delivered   verdict = iota // it is in the peer's queue
 	noVerdict                  // its sender's connection has ended meanwhile
 	unknownPeer                // bounced, as all that follow
+	otherUser
 	unreadPeer
 	foreignSource
 	tooLarge
 	verdicts int = iota
 )
 
-// text is what stands in the error of a bounce. That for an unknown peer is
-// ProxyStore's, word by word.
+// text is what stands in the error of a bounce. Those for an unknown peer and
+// for another user's are ProxyStore's, word by word.
 func (v verdict) text(e *codec.Envelope) string {
 	peer := e.PeerUUID.String()
 	switch v {
 	case unknownPeer:
 		return "Cannot forward peer connection message to peer " + peer + " because this peer is not registered this relay server."
+	case otherUser:
+		return "The requested peer " + peer + " is owned by a different user."
 	case unreadPeer:
 		return "The requested peer " + peer + " does not read its messages; its queue on this relay server is full."
 	case foreignSource:
@@ -45,60 +48,10 @@ func (v verdict) text(e *codec.Envelope) string {
 	return ""
 }
 
-// register makes m's UUID reachable by this connection and answers. Whoever
-// had it before is closed behind, in its own time.
-func (c *conn) register(m codec.Registration) {
-	if !c.owns(m.UUID) && len(c.clients) >= c.s.maxRegistrations {
-		c.s.stats.refused.Add(1)
-		c.reply(c.s.answerCrowded)
-		return
-	}
-	r := client{id: m.UUID, name: shorten(m.Name)}
-	old, ok := c.claim(r)
-	if !ok { // it goes on registering and does not read the answers
-		c.fail(codePolicy, reasonUnread, nil)
-		return
-	}
-	c.s.stats.registrations.Add(1)
-	level := slog.LevelInfo
-	if old == c {
-		level = slog.LevelDebug // again: a client can do so at any rate
-	}
-	c.s.logger.Log(context.Background(), level, "registered", "conn", c.id, "uuid", r.id, "name", r.name, "remote", c.remote)
-	if old != nil && old != c {
-		c.s.stats.takeovers.Add(1)
-		c.s.logger.Info("taken over", "conn", old.id, "uuid", r.id, "by", c.id)
-		old.end(codeTakenOver, reasonTaken)
-	}
-}
-
-// claim registers r for c, and returns who had the UUID before. ok is false when
-// c has ended or its queue has no room for the answer.
-func (c *conn) claim(r client) (old *conn, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.code != 0 {
-		return nil, false
-	}
-	answer := newFrame(c.s.answerOK)
-	if old, ok = c.s.registry.add(r.id, c, answer); !ok {
-		answer.free()
-		return nil, false
-	}
-	for i := range c.clients {
-		if c.clients[i].id == r.id {
-			c.clients[i] = r
-			return old, true
-		}
-	}
-	c.clients = append(c.clients, r)
-	return old, true
-}
-
 // route passes a message on to the peer that it is for, or back.
 func (c *conn) route(frame []byte, e *codec.Envelope) {
 	if len(c.clients) == 0 {
-		c.fail(codeForbidden, reasonStranger, nil)
+		c.fail(CodeForbidden, reasonStranger, nil)
 		return
 	}
 	switch v := c.deliver(frame, e); v {
@@ -106,8 +59,8 @@ func (c *conn) route(frame []byte, e *codec.Envelope) {
 	case delivered:
 		c.s.stats.forwarded.Add(1)
 		c.s.stats.forwardedBytes.Add(uint64(len(frame)))
-		if c.s.logger.Enabled(context.Background(), slog.LevelDebug) {
-			c.s.logger.Debug("forwarded", "conn", c.id, "from", e.SourceUUID, "to", e.PeerUUID, "bytes", len(frame))
+		if c.cfg.logger.Enabled(context.Background(), slog.LevelDebug) {
+			c.cfg.logger.Debug("forwarded", "conn", c.id, "from", e.SourceUUID, "to", e.PeerUUID, "bytes", len(frame))
 		}
 	default:
 		c.bounce(frame, e, v)
@@ -117,12 +70,16 @@ func (c *conn) route(frame []byte, e *codec.Envelope) {
 // deliver puts a message into the queue of its peer: the bytes as they came,
 // unless another decoder could read them differently.
 func (c *conn) deliver(frame []byte, e *codec.Envelope) verdict {
-	if !c.s.anySource && !c.owns(e.SourceUUID) {
+	if !c.cfg.anySource && !c.owns(e.SourceUUID) {
 		return foreignSource
 	}
-	dest := c.s.registry.lookup(e.PeerUUID)
+	to := c.s.registry.lookup(e.PeerUUID)
+	dest := to.conn
 	if dest == nil {
 		return unknownPeer
+	}
+	if to.user != c.user.ID {
+		return otherUser
 	}
 	if !e.Verbatim() {
 		c.scratch = e.Append(c.scratch[:0])
@@ -140,7 +97,7 @@ func (c *conn) deliver(frame []byte, e *codec.Envelope) verdict {
 // echo holds a message to oneself until what was sent before it has got through.
 // It waits for room, which holds up nobody but c.
 func (c *conn) echo(frame []byte) verdict {
-	for held := c.echoes.bytes.Load(); held > 0 && held+int64(len(frame)) > int64(c.s.queueBytes); held = c.echoes.bytes.Load() {
+	for held := c.echoes.bytes.Load(); held > 0 && held+int64(len(frame)) > int64(c.cfg.queueBytes); held = c.echoes.bytes.Load() {
 		select {
 		case <-c.echoes.written:
 		case <-c.ctx.Done():
@@ -158,6 +115,9 @@ func (c *conn) send(dest *conn, frame []byte) verdict {
 	if dest != c {
 		f.epoch = c.echoes.current
 		f.epoch.open.Add(1)
+	}
+	if c.in.messages.Load()%16 == 2 { // the first is the registration
+		f.queued = time.Now()
 	}
 	if dest.queue.TryPut(f) {
 		return delivered
@@ -187,7 +147,7 @@ func (c *conn) send(dest *conn, frame []byte) verdict {
 func (c *conn) bounce(frame []byte, e *codec.Envelope, v verdict) {
 	c.s.stats.bounced[v].Add(1)
 	if hidden, ok := c.s.oddities.bounced[v].allow(); ok {
-		c.s.logger.Warn("bounced", "conn", c.id, "from", e.SourceUUID, "to", e.PeerUUID, "reason", v.text(e), "hidden", hidden)
+		c.cfg.logger.Warn("bounced", "conn", c.id, "from", e.SourceUUID, "to", e.PeerUUID, "reason", v.text(e), "hidden", hidden)
 	}
 	c.scratch = appendBounce(c.scratch[:0], frame, e, v)
 	c.reply(c.scratch)

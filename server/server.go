@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/seed73300619/relay/codec"
 	"github.com/seed73300619/relay/transport"
@@ -14,7 +17,7 @@ var (
 	// ErrServerClosed is returned by [Server.ServeConn] after [Server.Shutdown].
 	ErrServerClosed = errors.New("server: closed")
 	// ErrTooManyConnections is returned by [Server.ServeConn] when as many
-	// connections as [WithMaxConnections] allows are open.
+	// connections as [WithMaxConnections] or [WithMaxUnregistered] allow are open.
 	ErrTooManyConnections = errors.New("server: too many connections")
 )
 
@@ -24,29 +27,26 @@ const retryAfter = "5"
 // A Server is a relay server. It is made by [New], and its methods may be
 // called by any goroutine at any time.
 type Server struct {
-	config
-	upgrader      transport.Upgrader
+	settings      atomic.Pointer[config]
 	answerOK      []byte // to a registration
 	answerCrowded []byte
+	places        places
 	registry      registry
 	stats         counters
 	oddities      oddities
 
-	idle chan struct{} // closed, once, when the server is stopping and no connection is left
-
 	mu       sync.Mutex // never held over a wait
-	active   int        // connections, from before their handshake to their very end
-	accepted uint64     // and the last connection's id
+	accepted uint64     // the last connection's id
 	conns    map[*conn]struct{}
 	closed   map[int]uint64
-	stopping bool // no new connections
+	stopping bool // end what is opened
 	cutting  bool // Shutdown has run out of time
 }
 
 // New returns a server with the given options. It checks them and starts
 // nothing: a server that was never used needs no Shutdown.
 func New(opts ...Option) (*Server, error) {
-	config, err := newConfig(opts)
+	config, err := defaults.with(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -61,50 +61,84 @@ func New(opts ...Option) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{
-		config: config,
-		upgrader: transport.Upgrader{
-			MaxFrameBytes: maxFrameBytes,
-			WriteTimeout:  config.writeTimeout,
-			CheckOrigin:   config.checkOrigin,
-		},
+	s := &Server{
 		answerOK:      answerOK,
 		answerCrowded: answerCrowded,
-		idle:          make(chan struct{}),
 		conns:         make(map[*conn]struct{}),
 		closed:        make(map[int]uint64),
-	}, nil
+	}
+	s.settings.Store(config)
+	s.places.init()
+	return s, nil
 }
+
+// Reconfigure replaces the options of New, all of them. The limits on how many
+// connections there are apply at once, also to those that are open, though none
+// is closed; everything else to the connections that are opened from now on. If
+// an option is refused, nothing changes.
+func (s *Server) Reconfigure(opts ...Option) error {
+	config, err := defaults.with(opts)
+	if err != nil {
+		return err
+	}
+	s.settings.Store(config)
+	return nil
+}
+
+func (s *Server) config() *config { return s.settings.Load() }
 
 // ServeHTTP upgrades any request for a WebSocket, whatever its path and
 // query, and returns: the connection is the Server's from then on. Without a
-// place for it the answer is 503, with Retry-After unless the server is
-// shutting down.
+// place for it the answer is 503, or 429 when its address has too many, with
+// Retry-After unless the server is shutting down.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch s.admit() {
-	case ErrServerClosed:
-		w.Header().Set("Connection", "close")
-		http.Error(w, "Server is shutting down.", http.StatusServiceUnavailable)
-		return
-	case ErrTooManyConnections:
-		w.Header().Set("Connection", "close")
-		w.Header().Set("Retry-After", retryAfter)
-		http.Error(w, reasonCrowded, http.StatusServiceUnavailable)
+	asked, cfg := time.Now(), s.config()
+	remote, address := origin(r, cfg.proxies)
+	place, refused := s.places.take(address, cfg)
+	if refused != admitted {
+		s.reject(w, refused, remote)
 		return
 	}
 	served := false
 	defer func() {
 		if !served { // not upgraded, or CheckOrigin panicked
-			s.release()
+			s.places.give(place)
 		}
 	}()
-	ws, err := s.upgrader.Upgrade(w, r)
+	upgrader := transport.Upgrader{MaxFrameBytes: maxFrameBytes, WriteTimeout: cfg.writeTimeout, CheckOrigin: cfg.checkOrigin}
+	ws, err := upgrader.Upgrade(w, r)
 	if err != nil { // the client has been told
-		s.logger.Debug("not upgraded", "remote", r.RemoteAddr, "error", err)
+		s.stats.notUpgraded.Add(1)
+		cfg.logger.Debug("not upgraded", "remote", remote, "error", err)
 		return
 	}
 	served = true
-	go s.serve(s.open(ws, r.RemoteAddr)) // Shutdown waits for it
+	c := &conn{s: s, cfg: cfg, ws: ws, remote: remote, asked: asked, place: place}
+	if cfg.authenticator != nil { // else they are not worth their memory
+		c.credentials = &Credentials{Header: r.Header, TLS: r.TLS, RemoteAddr: remote}
+	}
+	s.open(c)
+	go s.serve(c) // Shutdown waits for it
+}
+
+// reject answers a request for which there is no place.
+func (s *Server) reject(w http.ResponseWriter, why rejection, remote string) {
+	s.stats.rejected[why].Add(1)
+	status, text := http.StatusServiceUnavailable, reasonCrowded
+	switch why {
+	case rejectedStopping:
+		text = "Server is shutting down."
+	case rejectedAddress:
+		status, text = http.StatusTooManyRequests, reasonAddress
+	}
+	w.Header().Set("Connection", "close")
+	if why != rejectedStopping {
+		w.Header().Set("Retry-After", retryAfter)
+		if hidden, ok := s.oddities.rejected[why].allow(); ok {
+			s.config().logger.Warn("refusing a connection", "remote", remote, "status", status, "reason", why.String(), "hidden", hidden)
+		}
+	}
+	http.Error(w, text, status)
 }
 
 // ServeConn serves a connection that was not made by ServeHTTP, such as the
@@ -113,15 +147,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // with 1001. If there is no place for it, ServeConn closes it and returns
 // [ErrServerClosed] or [ErrTooManyConnections].
 func (s *Server) ServeConn(ctx context.Context, ws transport.Conn) error {
-	if err := s.admit(); err != nil {
-		if err == ErrServerClosed {
+	asked, cfg := time.Now(), s.config()
+	place, refused := s.places.take(netip.Addr{}, cfg)
+	if refused != admitted {
+		s.stats.rejected[refused].Add(1)
+		if refused == rejectedStopping {
 			ws.Close(codeGoingAway, "")
-		} else {
-			ws.Close(codeTryLater, reasonCrowded)
+			return ErrServerClosed
 		}
-		return err
+		ws.Close(codeTryLater, reasonCrowded)
+		return ErrTooManyConnections
 	}
-	c := s.open(ws, "")
+	c := &conn{s: s, cfg: cfg, ws: ws, asked: asked, place: place, credentials: &Credentials{}}
+	s.open(c)
 	stop := context.AfterFunc(ctx, func() { c.end(codeGoingAway, "") })
 	defer stop()
 	s.serve(c)
@@ -129,22 +167,28 @@ func (s *Server) ServeConn(ctx context.Context, ws transport.Conn) error {
 }
 
 // Shutdown refuses new connections, ends all others with 1001 behind what
-// their queues hold, and returns when nothing of them is left. When ctx ends
-// first they are cut off, and its error is returned, still after the last one
-// is gone. Shutdown may be called again, and waits again. An http.Server in
-// front of it is shut down apart.
+// their queues hold, spread as [WithShutdownSpread] says, and returns when
+// nothing of them is left. When ctx ends first they are cut off, and its error
+// is returned, still after the last one is gone. Shutdown may be called again,
+// and waits again. An http.Server in front of it is shut down apart.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
-	if !s.stopping {
-		s.stopping = true
-		s.checkIdle()
+	s.places.stop()
+	conns := s.snapshot()
+	gap := min(s.config().shutdownSpread/time.Duration(max(len(conns), 1)), maxShutdownGap)
+	for _, c := range conns {
+		c.end(codeGoingAway, "")
+		if gap > 0 {
+			pause(ctx, gap)
+		}
 	}
+	s.mu.Lock()
+	s.stopping = true
 	s.mu.Unlock()
-	for _, c := range s.snapshot() {
+	for _, c := range s.snapshot() { // opened meanwhile: they had their place
 		c.end(codeGoingAway, "")
 	}
 	select {
-	case <-s.idle:
+	case <-s.places.idle:
 		return nil
 	case <-ctx.Done():
 	}
@@ -154,46 +198,18 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, c := range s.snapshot() {
 		c.cut()
 	}
-	<-s.idle
+	<-s.places.idle
 	return ctx.Err()
 }
 
-// admit takes a place for a connection, to be given back with release.
-func (s *Server) admit() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var err error
-	switch {
-	case s.stopping:
-		err = ErrServerClosed
-	case s.active >= s.maxConnections:
-		err = ErrTooManyConnections
-	default:
-		s.active++
-		return nil
-	}
-	s.stats.rejected.Add(1)
-	return err
-}
+// maxShutdownGap is the longest time between the ends of two connections.
+const maxShutdownGap = 10 * time.Millisecond
 
-func (s *Server) release() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.active--
-	s.checkIdle()
-}
-
-// checkIdle is called under mu when stopping begins and when a place is given
-// back. As none is taken any more, both cannot find the server idle.
-func (s *Server) checkIdle() {
-	if s.stopping && s.active == 0 {
-		close(s.idle)
-	}
-}
-
-// open makes a connection of a socket.
-func (s *Server) open(ws transport.Conn, remote string) *conn {
-	c := &conn{s: s, ws: ws, remote: remote, queue: newQueue(s.queueBytes)}
+// open makes a connection what it has to be to be served.
+func (s *Server) open(c *conn) {
+	c.opened = time.Now()
+	c.queue = newQueue(c.cfg.queueBytes)
+	c.messages, c.bytes = newRate(c.cfg.messageRate), newRate(c.cfg.byteRate)
 	c.echoes.init(c)
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	s.mu.Lock()
@@ -208,7 +224,6 @@ func (s *Server) open(ws transport.Conn, remote string) *conn {
 	case stopping:
 		c.end(codeGoingAway, "")
 	}
-	return c
 }
 
 // serve runs c to its end, in this goroutine and one more.
@@ -219,9 +234,9 @@ func (s *Server) serve(c *conn) {
 	writer.Wait()
 	s.mu.Lock()
 	delete(s.conns, c)
-	s.closed[c.code]++
+	s.closed[known(c.code)]++
 	s.mu.Unlock()
-	s.release()
+	s.places.give(c.place)
 }
 
 func (s *Server) snapshot() []*conn {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -75,9 +76,7 @@ func TestShutdownCutsOffWhoIsLeftWhenItsContextEnds(t *testing.T) {
 func TestAConnectionThatOpensWhileShutdownCutsIsCutOffToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
-		if err := s.admit(); err != nil { // its handshake takes long
-			t.Fatal(err)
-		}
+		place, _ := s.places.take(netip.Addr{}, s.config()) // its handshake takes long
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		ended := make(chan error, 1)
@@ -85,7 +84,9 @@ func TestAConnectionThatOpensWhileShutdownCutsIsCutOffToo(t *testing.T) {
 		synctest.Wait()
 		start := time.Now()
 		_, end := transport.Pipe()
-		s.serve(s.open(end, ""))
+		c := &conn{s: s, cfg: s.config(), ws: end, place: place}
+		s.open(c)
+		s.serve(c)
 		if err := <-ended; err != context.Canceled {
 			t.Error(err)
 		}
@@ -115,8 +116,8 @@ func TestAServerThatIsFullOrStoppingAnswers503(t *testing.T) {
 	if status, body, _ := refusal(t, url); status != 503 || body != "Server is shutting down." {
 		t.Error(status, body)
 	}
-	if n := s.Stats().Rejected; n != 4 {
-		t.Errorf("%d rejected", n)
+	if st := s.Stats(); st.RejectedConnections != 3 || st.RejectedStopping != 1 {
+		t.Errorf("%+v", st)
 	}
 }
 

@@ -11,9 +11,9 @@ import (
 // write writes what is queued, and pings, until the connection has ended.
 // Then it closes the connection.
 func (c *conn) write() {
-	register := time.NewTimer(c.s.registerTimeout)
+	register := time.NewTimer(c.cfg.registerTimeout)
 	defer register.Stop()
-	alive := newKeepalive(c.s.pingInterval, c.s.pingTimeout)
+	alive := newKeepalive(c.cfg.pingInterval, c.cfg.pingTimeout)
 	defer alive.timer.Stop()
 	var frames, echoes []*frame
 	var before uint64 // frames queued before the echoes were released
@@ -50,7 +50,7 @@ func (c *conn) write() {
 		case <-c.ws.Wake():
 		case <-register.C:
 			if !c.registered() {
-				c.s.stats.unregistered.Add(1)
+				c.s.stats.registerTimeouts.Add(1)
 				c.end(codePolicy, reasonIdle)
 			}
 		case <-alive.timer.C:
@@ -94,12 +94,31 @@ func (c *conn) writeAll(frames []*frame) bool {
 		err = c.ws.Flush()
 	}
 	if err == nil {
+		c.wrote(frames)
 		return true
 	}
 	c.broken(err)
 	frames = c.queue.Drain(frames)
 	c.giveBack(frames[c.sent(frames[:written]):])
 	return false
+}
+
+// wrote counts what has been written.
+func (c *conn) wrote(frames []*frame) {
+	if len(frames) == 0 {
+		return
+	}
+	var now time.Time
+	for _, f := range frames {
+		if f.queued.IsZero() {
+			continue
+		}
+		if now.IsZero() {
+			now = time.Now()
+		}
+		c.s.stats.queueWait.observe(now.Sub(f.queued))
+	}
+	c.out.add(uint64(len(frames)), uint64(size(frames)))
 }
 
 // sent returns how many of the frames written may have reached the peer when
@@ -134,8 +153,8 @@ func (c *conn) giveBack(frames []*frame) {
 		}
 		sender := f.epoch.owner
 		if sender.ctx.Err() != nil { // it may have come back
-			if again := c.s.registry.lookup(e.SourceUUID); again != nil {
-				sender = again
+			if again := c.s.registry.lookup(e.SourceUUID); again.conn != nil && again.user == sender.userID() {
+				sender = again.conn
 			}
 		}
 		bounce = appendBounce(bounce[:0], f.data, &e, unknownPeer)
