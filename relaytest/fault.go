@@ -1,6 +1,7 @@
 package relaytest
 
 import (
+	"errors"
 	"net"
 	"sync"
 )
@@ -80,6 +81,17 @@ func (c *conn) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return c.Conn.Write(p)
+}
+
+// CloseWrite lets the server say that nothing more comes.
+func (c *conn) CloseWrite() error {
+	if err := c.gate.wait(c.closed); err != nil {
+		return err
+	}
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 // SetLinger lets an abort reach the real connection.

@@ -28,7 +28,9 @@ type Upgrader struct {
 	CheckOrigin func(*http.Request) bool
 }
 
-// Upgrade answers the request with a switch to the WebSocket protocol. After
+// Upgrade answers the request with a switch to the WebSocket protocol. A
+// [net.Conn] that wraps another one, as a listener may make them, should keep its
+// CloseWrite and SetLinger: ending a connection takes longer without them. After
 // that the deadlines of the HTTP server are gone and the connection is the
 // caller's, who may return from the handler and must Close or Abort it.
 //
@@ -77,6 +79,8 @@ func precheck(w http.ResponseWriter, r *http.Request) (status int, reason error)
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Connection", "Upgrade")
 		return http.StatusUpgradeRequired, errors.New("the request does not ask for an upgrade to WebSocket")
+	case len(r.Header.Values("Sec-WebSocket-Key")) > 1:
+		return http.StatusBadRequest, errors.New("the request has two Sec-WebSocket-Key headers")
 	}
 	return 0, nil
 }

@@ -27,6 +27,7 @@ func TestUpgradeRefusals(t *testing.T) {
 		{"version 12", "GET /x HTTP/1.1\r\nHost: h\r\n" + upgrade + strings.Replace(rest, "13", "12", 1), nil, 400},
 		{"no key", "GET /x HTTP/1.1\r\nHost: h\r\n" + upgrade + "Sec-WebSocket-Version: 13\r\n", nil, 400},
 		{"a short key", "GET /x HTTP/1.1\r\nHost: h\r\n" + upgrade + strings.Replace(rest, "dGhl", "", 1), nil, 400},
+		{"two keys", "GET /x HTTP/1.1\r\nHost: h\r\n" + upgrade + rest[:len(rest)-2] + "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", nil, 400},
 		{"the same origin", "GET /x HTTP/1.1\r\nHost: h\r\nOrigin: http://h\r\n" + upgrade + rest, nil, 101},
 		{"another origin", "GET /x HTTP/1.1\r\nHost: h\r\nOrigin: http://evil\r\n" + upgrade + rest, nil, 403},
 		{"origin null", "GET /x HTTP/1.1\r\nHost: h\r\nOrigin: null\r\n" + upgrade + rest, nil, 403},
