@@ -1,10 +1,15 @@
 """Drives the real ProxyStore for the Go tests, by JSON lines on stdin and stdout.
 
     peer.py client --address ws://...   one RelayClient, commanded
+    peer.py crowd --address ws://...    several RelayClients, commanded as one
+    peer.py manager --address ws://...  one PeerManager, commanded
+    peer.py program                     a user of endpoints, commanded
     peer.py oracle                      the real message decoder and encoder
     peer.py relay ARGUMENTS...          the installed proxystore-relay
+    peer.py endpoint ARGUMENTS...       the installed proxystore-endpoint
 
-Each ends when stdin does, so that nothing outlives the test. To the first two,
+Each ends when stdin does, so that nothing outlives the test. The ones that open
+WebRTC connections are confined to the loopback interface. To the commanded ones,
 a request is {"id": n, "op": name, ...} on a line of stdin. Its answer is
 {"id": n, ...results} or {"id": n, "error": {"class": ..., "text": ...}} on a
 line of stdout, whenever it is done: requests run at the same time. The op
@@ -121,7 +126,43 @@ class Oracle:
         return {'text': messages.encode_relay_message(from_fields(message))}
 
 
-async def serve(target: Client | Oracle) -> None:
+class Crowd:
+    """The commands of the crowd mode: idle clients that live and die together.
+
+    Whichever of them ends its process, as the real client does when it cannot
+    reconnect, ends it for all.
+    """
+
+    def __init__(self, address: str, size: int) -> None:
+        self.clients = [RelayClient(address) for _ in range(size)]
+
+    async def op_connect(self) -> dict:
+        await asyncio.gather(*(c.connect() for c in self.clients))
+        return {}
+
+    async def op_echo(self, text: str) -> dict:
+        """Send a message from each client to itself, and wait for all of them."""
+
+        async def echo(client: RelayClient) -> None:
+            message = messages.PeerConnectionRequest(
+                source_uuid=client.uuid,
+                source_name=client.name,
+                peer_uuid=client.uuid,
+                description_type='offer',
+                description=text,
+            )
+            await client.send(message)
+            assert await client.recv() == message
+
+        await asyncio.gather(*(echo(c) for c in self.clients))
+        return {}
+
+    async def op_stats(self) -> dict:
+        websockets = [c._websocket for c in self.clients]
+        return {'connected': all(w and w.state.name == 'OPEN' for w in websockets)}
+
+
+async def serve(target) -> None:
     """Answer requests until stdin ends."""
 
     tasks: dict[int, asyncio.Task] = {}
@@ -153,8 +194,8 @@ async def serve(target: Client | Oracle) -> None:
             tasks[number] = asyncio.create_task(run(number, op, request))
 
 
-def relay(args: list[str]) -> None:
-    """Become the installed proxystore-relay, and die when stdin ends."""
+def become(command: str, args: list[str]) -> None:
+    """Become an installed command, and die when stdin ends."""
 
     def watch() -> None:
         while os.read(0, 1):
@@ -162,8 +203,8 @@ def relay(args: list[str]) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    sys.argv = ['proxystore-relay', *args]
-    script = os.path.join(os.path.dirname(sys.executable), 'proxystore-relay')
+    sys.argv = [command, *args]
+    script = os.path.join(os.path.dirname(sys.executable), command)
     runpy.run_path(script, run_name='__main__')
 
 
@@ -196,16 +237,52 @@ def arguments() -> argparse.Namespace:
     client.add_argument('--ca')
     client.add_argument('--insecure', action='store_true')
     client.add_argument('--timeout', type=float, default=10)
+    crowd = modes.add_parser('crowd')
+    crowd.add_argument('--address', required=True)
+    crowd.add_argument('--size', type=int, required=True)
+    manager = modes.add_parser('manager')
+    manager.add_argument('--address', required=True)
+    manager.add_argument('--name')
+    program = modes.add_parser('program')
+    program.add_argument('--home', required=True)
     return parser.parse_args()
 
 
+def target(args: argparse.Namespace):
+    if args.mode == 'oracle':
+        return Oracle()
+    if args.mode == 'client':
+        return Client(new_client(args))
+    if args.mode == 'crowd':
+        return Crowd(args.address, args.size)
+    # Loaded only where they are needed: WebRTC takes its time.
+    import loopback
+
+    loopback.confine()
+    if args.mode == 'manager':
+        from manager import Manager
+
+        return Manager(args)
+    from endpoint import Program
+
+    return Program(args.home)
+
+
 async def main(args: argparse.Namespace) -> None:
-    await serve(Oracle() if args.mode == 'oracle' else Client(new_client(args)))
+    await serve(target(args))
 
 
 if __name__ == '__main__':
     if sys.argv[1:2] == ['relay']:
-        relay(sys.argv[2:])
+        become('proxystore-relay', sys.argv[2:])
+        sys.exit()
+    if sys.argv[1:2] == ['endpoint']:
+        import endpoint
+        import loopback
+
+        loopback.confine()
+        endpoint.without_nat_check()
+        become('proxystore-endpoint', sys.argv[2:])
         sys.exit()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     try:
