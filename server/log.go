@@ -12,6 +12,7 @@ import (
 // oddities are the warnings that a peer could flood the log with.
 type oddities struct {
 	fatal    limiter
+	fast     limiter
 	auth     limiter
 	fight    limiter
 	bounced  [verdicts]limiter

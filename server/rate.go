@@ -42,11 +42,15 @@ func (c *conn) pace(bytes int) {
 		return // a timer is not worth it yet; what is owed stays owed
 	}
 	c.s.stats.throttled.Add(1)
+	if hidden, ok := c.s.oddities.fast.allow(); ok {
+		c.cfg.logger.Info("a connection sends more than it may, and is read more slowly", "conn", c.id, "remote", c.remote,
+			"messages_per_second", c.messages.perSecond, "bytes_per_second", c.bytes.perSecond, "hidden", hidden)
+	}
 	pause(c.ctx, wait)
 }
 
-// minPause is the shortest wait.
-const minPause = time.Millisecond
+// minPause is the shortest wait: waking up costs more than a message does.
+const minPause = 5 * time.Millisecond
 
 func pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
