@@ -71,12 +71,18 @@ func (o *output) String() string {
 // await returns what stands behind a mark on its line.
 func (o *output) await(t *testing.T, mark string) string {
 	t.Helper()
+	return o.awaitBehind(t, 0, mark)
+}
+
+// awaitBehind is await for what is written behind the first n bytes.
+func (o *output) awaitBehind(t *testing.T, n int, mark string) string {
+	t.Helper()
 	late := time.After(patience)
 	for {
 		o.mu.Lock()
 		text, changed := o.text.String(), o.changed
 		o.mu.Unlock()
-		if _, after, ok := strings.Cut(text, mark); ok {
+		if _, after, ok := strings.Cut(text[n:], mark); ok {
 			if line, _, whole := strings.Cut(after, "\n"); whole {
 				return strings.TrimSpace(line)
 			}

@@ -42,8 +42,8 @@ func TestExitCodesAndErrors(t *testing.T) {
 		{"an authority's file that does not exist", "ping --relay " + r.URL + " --ca-file " + missing, exitFailed, missing},
 		{"an authority's file without one", "ping --relay " + r.URL + " --ca-file " + file(t, "ca", "x"), exitFailed, "BEGIN CERTIFICATE"},
 		{"an address to listen on without a port", "serve --addr localhost", exitUsage, "it should be host:port"},
-		{"an unknown level", "serve --log-level loud", exitUsage, `"loud" is none of debug`},
-		{"a bound that is none", "serve --queue-bytes 0", exitUsage, "WithQueueBytes"},
+		{"an unknown level", "serve --log-level loud", exitUsage, `"loud" for "--log-level" flag: should be one of debug, info`},
+		{"a bound that is none", "serve --queue-bytes 0", exitUsage, `"0" for "--queue-bytes" flag: should be 1 or more`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

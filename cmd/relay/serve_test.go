@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -40,13 +39,21 @@ func TestServeSaysWhyItDoesNotStart(t *testing.T) {
 		{"a certificate without its key", []string{"--tls-cert", cert}, exitFailed, "cannot be used together"},
 		{"a key without a certificate", []string{"--tls-key", key}, exitUsage, "key without a certificate"},
 		{"a certificate that does not exist", []string{"--tls-cert", cert + "x", "--tls-key", key}, exitFailed, "cannot read " + cert + "x: no such file"},
-		{"a configuration that does not exist", []string{"--config", cert + "x"}, exitFailed, "no such file"},
-		{"a configuration that is no TOML", []string{"--config", file(t, "c", "port = ")}, exitFailed, "--config"},
-		{"a port of the wrong type", []string{"--config", file(t, "c", `port = "8700"`)}, exitFailed, "port"},
-		{"a port out of range", []string{"--config", file(t, "c", "port = 70000")}, exitFailed, "not between 0 and 65535"},
-		{"a negative size", []string{"--config", file(t, "c", "max_message_bytes = -1")}, exitFailed, "negative"},
-		{"an unknown level", []string{"--config", file(t, "c", "[logging]\ndefault_level = true")}, exitFailed, "neither a name nor a whole number"},
-		{"authentication", []string{"--config", file(t, "c", "[auth]\nmethod = \"globus\"\n[auth.kwargs]\nclient_secret = \"s3cr3t\"")}, exitFailed, "cannot authenticate clients yet"},
+		{"a client authority that does not exist", []string{"--tls-cert", cert, "--tls-key", key, "--tls-client-ca", cert + "x"}, exitFailed, "see --tls-client-ca"},
+		{"a configuration that does not exist", []string{"--config", cert + "x"}, exitFailed, cert + "x: there is no such file, see --config"},
+		{"a configuration that is no TOML", []string{"--config", file(t, "c", "port = ")}, exitFailed, "c:1:7: no TOML: "},
+		{"a setting of the wrong type", []string{"--config", file(t, "c", `port = "8700"`)}, exitFailed, "c:1:1: port: should be a whole number, not a string"},
+		{"several mistakes", []string{"--config", file(t, "c", "port = 70000\nmax_message_bytes = -1"), "--pprof"}, exitFailed, "max_message_bytes: cannot be negative; --pprof: needs --ops-addr"},
+		{"a folder for logs that is a file", []string{"--log-dir", cert}, exitFailed, "see --log-dir"},
+		{"a port for operations that is taken", []string{"--addr", "127.0.0.1:0", "--ops-addr", taken.Addr().String()}, exitFailed, "another port with --ops-addr"},
+		{"tokens that do not exist", []string{"--auth", "tokens", "--auth-tokens-file", cert + "x"}, exitFailed, "--auth-tokens-file: "},
+		{"tokens without a user", []string{"--auth", "tokens", "--auth-tokens-file", file(t, "tokens", "s3cr3t\n")}, exitFailed, "tokens:1: no user behind the token"},
+		{"a secret that does not exist", []string{"--auth", "globus", "--auth-client-id", "id", "--auth-client-secret-file", cert + "x"}, exitFailed, "--auth-client-secret-file: "},
+		{"an empty secret", []string{"--auth", "globus", "--auth-client-id", "id", "--auth-client-secret-file", file(t, "secret", "\n")}, exitFailed, "is empty"},
+		{
+			"a URL with a password", []string{"--auth", "globus", "--auth-client-id", "id", "--auth-client-secret-file", file(t, "secret", "s3cr3t"), "--auth-introspection-url", "https://user:s3cr3t@127.0.0.1/"},
+			exitFailed, "the URL has a user, a password or a fragment",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -56,60 +63,6 @@ func TestServeSaysWhyItDoesNotStart(t *testing.T) {
 			}
 			if stdout != "" || strings.Contains(stderr, "s3cr3t") {
 				t.Errorf("stdout %q, stderr %q", stdout, stderr)
-			}
-		})
-	}
-}
-
-func TestServeReadsTheFileAndFlagsWin(t *testing.T) {
-	_, cert, key := certificate(t, "127.0.0.1", time.Now().Add(time.Hour))
-	tests := []struct {
-		name   string
-		file   string
-		flags  []string
-		scheme string
-		limit  int // bytes that close the connection with 4003; 0: none
-		warns  []string
-	}{
-		{name: "defaults", file: "port = 0", scheme: "ws"},
-		{
-			name: "all that is followed", scheme: "wss", limit: 300,
-			file: "host = \"localhost\"\nport = 0\ncertfile = '" + cert + "'\nkeyfile = '" + key + "'\nmax_message_bytes = 300\n[logging]\ndefault_level = 'WARNING'",
-		},
-		{
-			name: "flags", file: "host = \"192.0.2.1\"\nport = 1\nmax_message_bytes = 300\n[logging]\ndefault_level = 50", scheme: "ws", limit: 400,
-			flags: []string{"--addr", "127.0.0.1:0", "--max-message-bytes", "400", "--log-level", "Info"},
-		},
-		{
-			name: "keys without a meaning", scheme: "ws",
-			file:  "port = 0\nporrt = 1\n[logging]\nlog_dir = \"x\"\n[serving]\nhost = \"x\"",
-			warns: []string{"key=porrt", "key=logging.log_dir", "key=serving.host"},
-		},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			serve := start(t, nil, append([]string{"serve", "--config", file(t, "relay.toml", tt.file)}, tt.flags...)...)
-			address := serve.stdout.await(t, "listening on ")
-			if !strings.HasPrefix(address, tt.scheme+"://127.0.0.1:") {
-				t.Errorf("listening on %s", address)
-			}
-			client, err := relay.Dial(t.Context(), address, relay.WithTLSConfig(&tls.Config{InsecureSkipVerify: true}))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer client.Close()
-			for _, size := range []int{100, tt.limit} { // a frame of 100 and one over the limit
-				_ = client.Send(t.Context(), relay.Message{PeerUUID: client.UUID(), Description: strings.Repeat("x", size)})
-			}
-			err = client.Flush(t.Context())
-			closed, over := errors.AsType[*transport.CloseError](err)
-			if (tt.limit > 0) != (over && closed.Code == 4003) {
-				t.Errorf("with a limit of %d: %v", tt.limit, err)
-			}
-			for _, key := range tt.warns {
-				if log := serve.stderr.String(); !regexp.MustCompile(`level=WARN .*relay\.toml.*` + key).MatchString(log) {
-					t.Errorf("no warning about %s in %s", key, log)
-				}
 			}
 		})
 	}
