@@ -14,6 +14,9 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if attackIfAsked() {
+		return
+	}
 	// The tests wait for other processes, timers and backoffs far more than
 	// they compute, and one of them waits for three minutes.
 	parallel := flag.Lookup("test.parallel")
