@@ -160,6 +160,8 @@ func TestHangUpOpensTheLogAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	hangUp(t, serve, path, "host = '127.0.0.1'\nport = 0", `"msg":"reloaded"`)
+	serve.interrupt()
+	serve.wait(t) // a line goes to stderr first, and then to the file
 	now, err := os.ReadFile(logs + "/server.log")
 	if err != nil || !strings.HasPrefix(string(now), `{"time":`) || !strings.Contains(string(now), `"msg":"reloaded"`) {
 		t.Errorf("%v: %s", err, now)
