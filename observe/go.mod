@@ -1,0 +1,5 @@
+module github.com/seed73300619/relay/observe
+
+go 1.26.0
+
+require github.com/seed73300619/relay v0.0.0
