@@ -21,10 +21,11 @@ const barrierMark = "relay-barrier "
 
 // barrierMessage makes the barrier with a number.
 func (c *Client) barrierMessage(number uint64) Message {
+	id := c.UUID()
 	return Message{
-		SourceUUID:      c.cfg.uuid,
+		SourceUUID:      id,
 		SourceName:      c.cfg.name,
-		PeerUUID:        c.cfg.uuid,
+		PeerUUID:        id,
 		DescriptionType: codec.Offer,
 		Description:     c.nonce + strconv.FormatUint(number, 10),
 	}
@@ -35,7 +36,8 @@ func newNonce() string { return barrierMark + uuid.NewString() + " " }
 // isBarrier tells barriers from messages, also those that an earlier client
 // with our UUID left behind: no program wants to see them.
 func (s *session) isBarrier(m Message) bool {
-	return m.PeerUUID == s.cfg.uuid && m.SourceUUID == s.cfg.uuid && strings.HasPrefix(m.Description, barrierMark)
+	id := s.UUID()
+	return m.PeerUUID == id && m.SourceUUID == id && strings.HasPrefix(m.Description, barrierMark)
 }
 
 // confirm, on the reader's side, tells the writer that a barrier came back.

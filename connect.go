@@ -48,7 +48,7 @@ func (c *Client) serve(ctx context.Context) error {
 		if errors.Is(err, errGoodbye) || ctx.Err() != nil || c.closing() && !c.moreToSend() {
 			return nil
 		}
-		if permanent(err) && !c.lenience.forgive(err, c.cfg.tokenSource != nil) {
+		if permanent(err) && !c.lenience.forgive(err, c.cfg.tokenSource != nil) && !c.taken(err) {
 			return supervisor.Permanent(err)
 		}
 		return err
@@ -64,7 +64,7 @@ func (c *Client) talk(ctx context.Context, conn transport.Conn) error {
 	c.status.keepTrying(c.cfg.reconnect || c.out.queue.len() > 0)
 	c.out.startCollecting()
 	if closed, ok := errors.AsType[*transport.CloseError](err); ok && closePermanent(closed.Code) {
-		return &RegistrationError{UUID: c.cfg.uuid, Code: closed.Code, Reason: closed.Reason, Err: closed}
+		return &RegistrationError{UUID: c.UUID(), Code: closed.Code, Reason: closed.Reason, Err: closed}
 	}
 	return err
 }

@@ -102,10 +102,11 @@ Retry-After is honoured, up to ten minutes. A relay that is silent for longer th
 	every other close code, none included                         retried
 	error or panic of the token source                            retried
 
-Two exceptions. After a 4001 or an HTTP 401, one fresh token is tried if there is
-a [WithTokenSource]. And a 4004 is retried once if a registration of our own was
+Three exceptions. After a 4001 or an HTTP 401, one fresh token is tried if there
+is a [WithTokenSource]. A 4004 is retried once if a registration of our own was
 left unanswered within the last minute: it may have arrived late, and thrown out
-its successor.
+its successor. And [WithConflict] can make the client contend for its UUID, a
+bounded number of times, or go on under a new one.
 
 After a permanent failure the client ends: Done closes, [Client.Err] says why,
 the Inbox closes once what had arrived has been read, and calls that wait return

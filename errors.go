@@ -63,6 +63,10 @@ type RegistrationError struct {
 	Code   int       // the close code, 0 when the connection was not closed by the relay
 	Reason string    // the relay's own words: the close reason or the error reply
 	Err    error     // what went wrong underneath: a *transport.CloseError, a *codec.DecodeError, a timeout, …
+
+	// Takeovers is, with Code 4004, how often in a row another client has taken
+	// the UUID, this time included: see [WithConflict].
+	Takeovers int
 }
 
 func (e *RegistrationError) Error() string {
@@ -75,6 +79,9 @@ func (e *RegistrationError) Error() string {
 		}
 		if e.Reason != "" {
 			s += fmt.Sprintf(": %q", e.Reason)
+		}
+		if e.Takeovers > 1 {
+			s += fmt.Sprintf(", %d times in a row", e.Takeovers)
 		}
 	case e.Reason != "":
 		s += fmt.Sprintf(": the relay answered %q", e.Reason)
@@ -121,8 +128,9 @@ func (e *UnsentError) Error() string {
 func (e *UnsentError) Unwrap() error { return e.Err }
 
 // permanent is the one table of what is not retried; the package documentation
-// shows it under "What is retried". The two exceptions that need memory, one
-// fresh token and one ghost of our own, are decided by [Client.forgive].
+// shows it under "What is retried". The exceptions that need memory, one
+// fresh token, one ghost of our own and [WithConflict], are decided by
+// [lenience.forgive] and [Client.taken].
 func permanent(err error) bool {
 	if registration, ok := errors.AsType[*RegistrationError](err); ok {
 		return registrationPermanent(registration)

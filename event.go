@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/seed73300619/relay/actor"
 )
 
@@ -39,8 +41,8 @@ func (s State) String() string {
 }
 
 // Event is something that happened to a client: a [StateChange], [InDoubt],
-// [Dropped], [Malformed], [Stalled] or [Unconfirmed]. String describes it for
-// people.
+// [Dropped], [Malformed], [Stalled], [Unconfirmed] or [Taken]. String describes it
+// for people.
 type Event interface {
 	fmt.Stringer
 	event()
@@ -87,12 +89,21 @@ type Stalled struct{ Bytes int }
 // that were written to does not read.
 type Unconfirmed struct{ Messages int }
 
+// Taken reports that another client registered with our UUID, and that the relay
+// closed our connection for it. What follows is for [WithConflict] to say.
+type Taken struct {
+	UUID  uuid.UUID // that was taken
+	Next  uuid.UUID // as which the client registers next: the same when it contends; zero: it ends
+	Times int       // how often in a row, this time included; from 2 on it is a duel
+}
+
 func (StateChange) event() {}
 func (InDoubt) event()     {}
 func (Dropped) event()     {}
 func (Malformed) event()   {}
 func (Stalled) event()     {}
 func (Unconfirmed) event() {}
+func (Taken) event()       {}
 
 func (e StateChange) String() string {
 	s := fmt.Sprintf("%v -> %v", e.From, e.To)
@@ -121,6 +132,20 @@ func (e Stalled) String() string {
 
 func (e Unconfirmed) String() string {
 	return fmt.Sprintf("%d messages written that the relay does not confirm; nothing more is sent", e.Messages)
+}
+
+func (e Taken) String() string {
+	s := fmt.Sprintf("another client registered as %v", e.UUID)
+	if e.Times > 1 {
+		s += fmt.Sprintf(", %d times in a row: two programs contend for it", e.Times)
+	}
+	switch e.Next {
+	case uuid.Nil:
+		return s + "; giving way"
+	case e.UUID:
+		return s + "; taking it back"
+	}
+	return s + fmt.Sprintf("; going on as %v", e.Next)
 }
 
 const (

@@ -60,6 +60,7 @@ type config struct {
 	outbox           int
 	inbox            InboxPolicy
 	resend           int
+	conflict         ConflictPolicy
 	window           int
 	maxMessage       int
 	logger           *slog.Logger
@@ -82,9 +83,9 @@ func WithName(name string) Option {
 	}
 }
 
-// WithUUID sets the client's address, by which peers reach it. Two clients with
-// the same UUID throw each other out: the one that is thrown out ends, with the
-// relay's close code 4004. Default: a random one.
+// WithUUID sets the client's address, by which peers reach it. When another
+// client registers with the same UUID, the relay closes the first with code 4004;
+// then [WithConflict] decides. Default: a random one.
 func WithUUID(id uuid.UUID) Option {
 	return func(c *config) error {
 		if id == uuid.Nil {
@@ -244,6 +245,22 @@ func WithResend(n int) Option {
 	}
 }
 
+// WithConflict sets what the client does when another one registers with its
+// UUID: end, go on under a new UUID, or contend for it, a bounded number of
+// times. Each time a [Taken] event says so. Default: [Yield], the client ends.
+func WithConflict(policy ConflictPolicy) Option {
+	return func(c *config) error {
+		if policy.WhenTaken > Contend {
+			return fmt.Errorf("relay: WithConflict: no such policy: %v", policy.WhenTaken)
+		}
+		if policy.Times < 0 {
+			return fmt.Errorf("relay: WithConflict: %d times", policy.Times)
+		}
+		c.conflict = policy
+		return nil
+	}
+}
+
 // WithMaxMessageBytes sets the size, encoded, over which a message is refused
 // with [ErrTooLarge] instead of being sent. Default: 1,048,576 bytes, which is
 // what stock relays and their clients accept; a relay may be set to less.
@@ -321,6 +338,9 @@ func (c *config) complete() {
 	}
 	if c.inbox.MaxBytes == 0 {
 		c.inbox.MaxBytes = defaultInboxBytes
+	}
+	if c.conflict.Times == 0 {
+		c.conflict.Times = defaultConflictTimes
 	}
 	c.window = windowMessages
 	if c.resend > 0 {

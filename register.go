@@ -22,7 +22,7 @@ func (c *Client) register(ctx context.Context, conn transport.Conn) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Abort() })
 	defer stop()
 
-	reply, err := exchange(conn, codec.Registration{Name: c.cfg.name, UUID: c.cfg.uuid})
+	reply, err := exchange(conn, codec.Registration{Name: c.cfg.name, UUID: c.UUID()})
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
@@ -30,7 +30,7 @@ func (c *Client) register(ctx context.Context, conn transport.Conn) error {
 		return nil
 	}
 	err = c.scrub(err)
-	failure := &RegistrationError{UUID: c.cfg.uuid, Reason: c.hide(reply.Message), Err: err}
+	failure := &RegistrationError{UUID: c.UUID(), Reason: c.hide(reply.Message), Err: err}
 	switch closed, ok := errors.AsType[*transport.CloseError](err); {
 	case ok:
 		failure.Code, failure.Reason = closed.Code, closed.Reason

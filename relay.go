@@ -68,8 +68,10 @@ type Client struct {
 	collected sync.Once   // hands out unsent
 	bounded   atomic.Bool // by the ctx of Shutdown, so that the writer needs no bound of its own
 
-	lenience lenience    // the supervisor goroutine's
-	sent     http.Header // of the last handshake; likewise
+	identity  atomic.Pointer[identity] // who we are; changed between connections only
+	lenience  lenience                 // the supervisor goroutine's
+	conflicts conflicts                // likewise
+	sent      http.Header              // of the last handshake; likewise
 }
 
 // New checks its arguments and returns a client that is not connected. It opens
@@ -97,6 +99,7 @@ func New(address string, opts ...Option) (*Client, error) {
 		close:  make(chan struct{}),
 		done:   make(chan struct{}),
 	}
+	c.identity.Store(&identity{uuid: cfg.uuid})
 	if least, err := c.barrierMessage(math.MaxUint64).Append(nil); err != nil || len(least) > cfg.maxMessage {
 		return nil, fmt.Errorf("relay: WithMaxMessageBytes: %d is too small for the client's own messages of up to %d bytes", cfg.maxMessage, len(least))
 	}
@@ -317,8 +320,9 @@ func (c *Client) Events() <-chan Event { return c.events.channel() }
 // Name returns the name under which the client registers.
 func (c *Client) Name() string { return c.cfg.name }
 
-// UUID returns the client's address: what peers put into PeerUUID.
-func (c *Client) UUID() uuid.UUID { return c.cfg.uuid }
+// UUID returns the client's address: what peers put into PeerUUID. It changes
+// only under the policy [NewUUID] of [WithConflict].
+func (c *Client) UUID() uuid.UUID { return c.identity.Load().uuid }
 
 // want asks for a connection that is tried again until it succeeds.
 func (c *Client) want() { c.status.want() }
@@ -343,7 +347,7 @@ func (c *Client) ending() bool { return c.out.closed.Load() || c.closing() }
 
 // String describes the client for logs, without secrets.
 func (c *Client) String() string {
-	return fmt.Sprintf("relay client %q (%v) of %s", c.cfg.name, c.cfg.uuid, c.cfg.shown)
+	return fmt.Sprintf("relay client %q (%v) of %s", c.cfg.name, c.UUID(), c.cfg.shown)
 }
 
 // closing reports that Close or Shutdown was called, or the client has ended.

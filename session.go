@@ -284,8 +284,9 @@ func (s *session) send(e entry) error {
 
 // fill completes what the program may leave out.
 func (s *session) fill(m *Message) {
-	if m.SourceUUID == uuid.Nil {
-		m.SourceUUID = s.cfg.uuid
+	// A relay takes no message from a UUID that this connection did not register.
+	if who := s.identity.Load(); m.SourceUUID == uuid.Nil || who.isFormer(m.SourceUUID) {
+		m.SourceUUID = who.uuid
 	}
 	if m.SourceName == "" {
 		m.SourceName = s.cfg.name
