@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if attackIfAsked() {
+	if attackIfAsked() || sendIfAsked() {
 		return
 	}
 	// The tests wait for other processes, timers and backoffs far more than
