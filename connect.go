@@ -24,6 +24,9 @@ func (c *Client) begin() {
 // supervise runs the connection, one after another, until the client is closed
 // or a failure is permanent. It owns the connection: nobody else starts one.
 func (c *Client) supervise() {
+	if c.cfg.unverified() {
+		c.log.Warn("the relay's certificate is not verified: whoever is on the network between can read and change everything")
+	}
 	s := supervisor.Supervisor{
 		Backoff:   supervisor.Backoff{Min: c.cfg.backoffMin, Max: c.cfg.backoffMax},
 		Settle:    -1, // a session says itself when it is well

@@ -140,8 +140,9 @@ func WithTLSConfig(cfg *tls.Config) Option {
 }
 
 // WithInsecureSkipVerify accepts any certificate of the relay: whoever is on
-// the network between can then read and change everything, tokens included.
-// With [WithTLSConfig] it applies to a copy of that config.
+// the network between can then read and change everything, tokens included. The
+// log says so once, at the first use. With [WithTLSConfig] it applies to a copy
+// of that config.
 func WithInsecureSkipVerify() Option {
 	return func(c *config) error {
 		c.insecure = true
@@ -352,6 +353,13 @@ func (c *config) complete() {
 		}
 		c.tlsConfig.InsecureSkipVerify = true // asked for by WithInsecureSkipVerify
 	}
+}
+
+// unverified reports that anybody could pose as the relay, for the log. A program
+// that verifies certificates in its own way knows what it does.
+func (c *config) unverified() bool {
+	return strings.HasPrefix(c.address, "wss://") && c.tlsConfig != nil && c.tlsConfig.InsecureSkipVerify &&
+		c.tlsConfig.VerifyConnection == nil && c.tlsConfig.VerifyPeerCertificate == nil
 }
 
 func hostName() string {

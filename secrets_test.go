@@ -38,6 +38,18 @@ func (e *ear) Write(p []byte) (int, error) {
 	return e.said.Write(p)
 }
 
+// logger lets the ear hear what is logged.
+func (e *ear) logger() relay.Option {
+	return relay.WithLogger(slog.New(slog.NewTextHandler(e, &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true})))
+}
+
+// count returns how often something was said.
+func (e *ear) count(what string) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return strings.Count(e.said.String(), what)
+}
+
 // err hears an error and all that it wraps.
 func (e *ear) err(err error) {
 	if err == nil {
@@ -88,10 +100,9 @@ func secretive(t *testing.T, e *ear, address string, opts ...relay.Option) *rela
 	t.Helper()
 	scheme, rest, _ := strings.Cut(address, "://")
 	address = fmt.Sprintf("%s://%s:%s@%s/path?token=%s", scheme, canary, canary, rest, canary)
-	logger := slog.New(slog.NewTextHandler(e, &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}))
 	c, err := relay.New(address, append([]relay.Option{
 		relay.WithHeader(http.Header{"X-Secret": {canary}, "Cookie": {"session=" + canary}}),
-		relay.WithLogger(logger),
+		e.logger(),
 	}, opts...)...)
 	if err != nil {
 		e.err(err)

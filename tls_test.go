@@ -12,8 +12,10 @@ import (
 	"log"
 	"math/big"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,8 +50,9 @@ func certificate(t *testing.T, name string, ips []net.IP, until time.Time) (tls.
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
 }
 
-// secureRelay serves a relay with TLS, or without if the config is nil.
-func secureRelay(t *testing.T, config *tls.Config) (url string) {
+// secureRelay serves a relay with TLS, or without if the config is nil, and
+// counts the connections to it.
+func secureRelay(t *testing.T, config *tls.Config) (url string, opened *atomic.Int64) {
 	t.Helper()
 	s, err := server.New()
 	if err != nil {
@@ -57,6 +60,12 @@ func secureRelay(t *testing.T, config *tls.Config) (url string) {
 	}
 	h := httptest.NewUnstartedServer(s)
 	h.Config.ErrorLog = log.New(io.Discard, "", 0)
+	opened = new(atomic.Int64)
+	h.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
 	if config == nil {
 		h.Start()
 	} else {
@@ -65,7 +74,7 @@ func secureRelay(t *testing.T, config *tls.Config) (url string) {
 	}
 	t.Cleanup(h.Close)
 	t.Cleanup(func() { _ = s.Shutdown(t.Context()) }) // its context has ended: at once
-	return "wss://" + h.Listener.Addr().String()
+	return "wss://" + h.Listener.Addr().String(), opened
 }
 
 // is reports whether an error of type E is in a chain.
@@ -74,7 +83,9 @@ func is[E error](err error) bool {
 	return ok
 }
 
-func TestTLS(t *testing.T) {
+// A certificate or a TLS version does not mend itself: each failure is typed, is
+// permanent after the one attempt, and the program is told why.
+func TestT46_TLSFailuresArePermanentAndInsecureWarns(t *testing.T) {
 	loopback := []net.IP{net.IPv4(127, 0, 0, 1)}
 	good, ca := certificate(t, "relay.test", loopback, time.Now().Add(time.Hour))
 	elsewhere, elsewhereCA := certificate(t, "elsewhere.test", nil, time.Now().Add(time.Hour))
@@ -90,51 +101,66 @@ func TestTLS(t *testing.T) {
 		return []relay.Option{relay.WithTLSConfig(&tls.Config{RootCAs: pool})}
 	}
 	insecure := []relay.Option{relay.WithInsecureSkipVerify()}
+	byHand := func(verify func(tls.ConnectionState) error) []relay.Option {
+		return []relay.Option{relay.WithTLSConfig(&tls.Config{InsecureSkipVerify: true, VerifyConnection: verify})}
+	}
+	version := func(err error) bool { return strings.Contains(err.Error(), "version") }
 	tests := []struct {
 		name    string
 		server  *tls.Config // nil: no TLS
 		options []relay.Option
 		is      func(error) bool // nil: it works
+		warns   bool
 	}{
-		{"a certificate of an authority that is given", serve(good), trust(ca), nil},
-		{"TLS 1.2", serve(good, tls.VersionTLS12), trust(ca), nil},
-		{"an unknown authority, not verified", serve(good), insecure, nil},
-		{"an expired certificate, not verified", serve(expired), insecure, nil},
-		{"not verified in spite of a config, given before", serve(good), append(trust(elsewhereCA), insecure...), nil},
-		{"not verified in spite of a config, given after", serve(good), append(insecure, trust(elsewhereCA)...), nil},
-		{"an unknown authority", serve(good), nil, is[x509.UnknownAuthorityError]},
-		{"another authority than that which is given", serve(good), trust(elsewhereCA), is[x509.UnknownAuthorityError]},
-		{"a certificate for another host", serve(elsewhere), trust(elsewhereCA), is[x509.HostnameError]},
+		{"a certificate of an authority that is given", serve(good), trust(ca), nil, false},
+		{"TLS 1.2", serve(good, tls.VersionTLS12), trust(ca), nil, false},
+		{"an unknown authority, not verified", serve(good), insecure, nil, true},
+		{"an expired certificate, not verified", serve(expired), insecure, nil, true},
+		{"not verified in spite of a config, given before", serve(good), append(trust(elsewhereCA), insecure...), nil, true},
+		{"not verified in spite of a config, given after", serve(good), append(insecure, trust(elsewhereCA)...), nil, true},
+		{"not verified, by a config", serve(good), byHand(nil), nil, true},
+		{"verified in the program's own way", serve(good), byHand(func(tls.ConnectionState) error { return nil }), nil, false},
+		{"an unknown authority", serve(good), nil, is[x509.UnknownAuthorityError], false},
+		{"another authority than that which is given", serve(good), trust(elsewhereCA), is[x509.UnknownAuthorityError], false},
+		{"a certificate for another host", serve(elsewhere), trust(elsewhereCA), is[x509.HostnameError], false},
 		{"an expired certificate", serve(expired), trust(expiredCA), func(err error) bool {
 			invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
 			return ok && invalid.Reason == x509.Expired
-		}},
-		{"TLS 1.0", serve(good, tls.VersionTLS10), trust(ca), func(err error) bool { return strings.Contains(err.Error(), "version") }},
-		{"TLS 1.1", serve(good, tls.VersionTLS11), trust(ca), func(err error) bool { return strings.Contains(err.Error(), "version") }},
-		{"TLS 1.1, not verified", serve(good, tls.VersionTLS11), insecure, func(err error) bool { return strings.Contains(err.Error(), "version") }},
-		{"a port without TLS", nil, trust(ca), is[tls.RecordHeaderError]},
+		}, false},
+		{"TLS 1.0", serve(good, tls.VersionTLS10), trust(ca), version, false},
+		{"TLS 1.1", serve(good, tls.VersionTLS11), trust(ca), version, false},
+		{"TLS 1.1, not verified", serve(good, tls.VersionTLS11), insecure, version, true},
+		{"a port without TLS", nil, trust(ca), is[tls.RecordHeaderError], false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			url := secureRelay(t, test.server)
-			c, err := relay.New(url, append(test.options, relay.WithBackoff(time.Millisecond, time.Millisecond))...)
+			url, opened := secureRelay(t, test.server)
+			said := new(ear)
+			c, err := relay.New(url, append(test.options, said.logger(), relay.WithBackoff(time.Millisecond, time.Millisecond))...)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer func() { _ = c.Close() }()
 			err = c.Connect(t.Context())
+			state, done := c.State(), c.Err()
+			_ = c.Close()
+			if n := said.count("msg=\"the relay's certificate is not verified"); n != map[bool]int{true: 1}[test.warns] {
+				t.Errorf("%d warnings", n)
+			}
+			if n := opened.Load(); n != 1 {
+				t.Errorf("%d connections, want one", n)
+			}
 			if test.is == nil {
-				if err != nil {
-					t.Error(err)
+				if err != nil || state != relay.Connected {
+					t.Error(state, err)
 				}
 				return
 			}
 			handshake, ok := errors.AsType[*transport.HandshakeError](err)
-			if !ok || handshake.Step != transport.StepTLS || !test.is(err) {
+			if !ok || handshake.Step != transport.StepTLS || !test.is(err) || !test.is(done) {
 				t.Errorf("%v: not the typed error", err)
 			}
-			if c.State() != relay.Closed || !errors.Is(err, relay.ErrClosed) || !strings.Contains(err.Error(), "tls") {
-				t.Errorf("state %v, error %v; want the end, and the step named", c.State(), err)
+			if state != relay.Closed || !errors.Is(err, relay.ErrClosed) || !strings.Contains(err.Error(), "tls") {
+				t.Errorf("state %v, error %v; want the end, and the step named", state, err)
 			}
 		})
 	}
@@ -152,7 +178,7 @@ func TestWithInsecureSkipVerifyLeavesTheProgramsConfigAlone(t *testing.T) {
 
 func TestAPlainAddressOnATLSPortEndsTheClient(t *testing.T) {
 	good, _ := certificate(t, "relay.test", nil, time.Now().Add(time.Hour))
-	url := secureRelay(t, &tls.Config{Certificates: []tls.Certificate{good}})
+	url, _ := secureRelay(t, &tls.Config{Certificates: []tls.Certificate{good}})
 	_, err := relay.Dial(t.Context(), "ws"+strings.TrimPrefix(url, "wss"))
 	if handshake, ok := errors.AsType[*transport.HandshakeError](err); !ok || handshake.Status != 400 {
 		t.Errorf("%v, want status 400", err)
