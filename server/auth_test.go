@@ -50,7 +50,7 @@ func TestUsersDoNotReachEachOther(t *testing.T) {
 	})
 }
 
-func TestAUUIDIsItsUsers(t *testing.T) {
+func TestT41_AUUIDIsItsUsers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, WithAuthenticator(becoming("x", "y", "x", "y")))
 		first := join(t, s).register(alice)

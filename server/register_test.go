@@ -44,19 +44,46 @@ func TestAConnectionMayRegisterAgainAndMore(t *testing.T) {
 	})
 }
 
-func TestTheNumberOfRegistrationsOfAConnectionIsBounded(t *testing.T) {
+func TestT41_TenThousandUUIDsOnOneSocket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(t, WithMaxRegistrations(3))
-		p := join(t, s).register(alice, bob, carol)
-		p.write(encode(codec.Registration{Name: "one too many", UUID: dave}))
-		m, err := codec.Decode([]byte(p.read()))
-		if want := (codec.Response{Message: crowded, Error: true}); m != want || err != nil {
-			t.Errorf("answer %+v, %v, want %+v", m, err, want)
+		s := newServer(t)
+		p := join(t, s)
+		const asked, room = 10_000, 64 // the default of WithMaxRegistrations
+		ids := make([]uuid.UUID, asked)
+		answers := make(map[codec.RelayMessage]int)
+		for i := range ids {
+			ids[i] = uuid.New()
+			p.write(encode(codec.Registration{Name: "another", UUID: ids[i]}))
+			m, err := codec.Decode([]byte(p.read()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			answers[m]++
 		}
-		p.register(bob) // its own still works
-		if st := s.Stats(); st.Clients != 3 || st.RefusedRegistrations != 1 {
+		refused := codec.Response{Message: crowded, Error: true}
+		if answers[codec.Response{Success: true}] != room || answers[refused] != asked-room || len(answers) != 2 {
+			t.Errorf("answers: %v, want %d good ones and %d of %+v", answers, room, asked-room, refused)
+		}
+		p.register(ids[0], ids[room-1]) // its own still work
+		p.send(ids[0], ids[room-1], "within")
+		if m := p.receive(); m.Undelivered() {
+			t.Errorf("%+v", m)
+		}
+		for _, id := range []uuid.UUID{ids[room], ids[asked-1]} {
+			p.send(ids[0], id, "beyond")
+			if m := p.receive(); m.Error != notRegistered(id) {
+				t.Errorf("%+v", m)
+			}
+			p.send(id, ids[0], "in the name of one that was refused")
+			if m := p.receive(); m.Error != foreign(ids[0], id) {
+				t.Errorf("%+v", m)
+			}
+		}
+		st := s.Stats()
+		if st.Clients != room || st.RefusedRegistrations != asked-room || st.BouncedForeignSource != 2 {
 			t.Errorf("%+v", st)
 		}
+		t.Logf("%d UUIDs on one socket: %d registered, %d refused", asked, st.Clients, st.RefusedRegistrations)
 	})
 }
 
@@ -127,7 +154,7 @@ func TestAConnectionThatDoesNotRegisterIsClosed(t *testing.T) {
 
 // The end of the old connection arrives in every possible moment of the new
 // one's registration: the UUID must stay with the new one.
-func TestTheLateEndOfAConnectionUnregistersNothingOfItsSuccessor(t *testing.T) {
+func TestT48_TheLateEndOfAConnectionUnregistersNothingOfItsSuccessor(t *testing.T) {
 	rounds := 10_000
 	if testing.Short() {
 		rounds = 1000
@@ -162,6 +189,11 @@ func TestTheLateEndOfAConnectionUnregistersNothingOfItsSuccessor(t *testing.T) {
 		}
 		old = p
 	}
+	st := s.Stats()
+	if st.Clients != 2 || st.Registrations != 2*uint64(rounds+1) || st.BouncedUnknownPeer != 0 {
+		t.Errorf("%d clients, %d registrations, %d bounced", st.Clients, st.Registrations, st.BouncedUnknownPeer)
+	}
+	t.Logf("%d rounds, %d takeovers: both UUIDs stayed with the new connection each time", rounds, st.Takeovers)
 }
 
 // Many connections fight for one UUID: in the end exactly one is open, and it

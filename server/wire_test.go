@@ -110,33 +110,56 @@ func TestRequestsThatAreNoUpgradeAreRefused(t *testing.T) {
 	}
 }
 
-func TestWhoMayConnectFromABrowser(t *testing.T) {
+// Who may connect from a browser.
+func TestT43_TheOriginTable(t *testing.T) {
+	welcome := WithCheckOrigin(func(r *http.Request) bool { return r.Header.Get("Origin") == "https://welcome.example" })
+	servers := map[bool]*Server{false: newServer(t), true: newServer(t, welcome)}
+	urls := map[bool]string{false: listen(t, servers[false]), true: listen(t, servers[true])}
+	refused := map[bool]uint64{}
 	for _, test := range []struct {
-		name, origin string
-		opts         []Option
-		ok           bool
+		name   string
+		origin func(host string) []string
+		check  bool // with WithCheckOrigin
+		status int
 	}{
-		{name: "no Origin", ok: true},
-		{name: "another site", origin: "https://evil.example"},
-		{name: "another site that is welcome", origin: "https://evil.example", ok: true,
-			opts: []Option{WithCheckOrigin(func(*http.Request) bool { return true })}},
+		{"absent", func(string) []string { return nil }, false, 101},
+		{"equal", func(host string) []string { return []string{"http://" + host} }, false, 101},
+		{"equal by another scheme", func(host string) []string { return []string{"https://" + host} }, false, 101},
+		{"foreign", func(string) []string { return []string{"https://evil.example"} }, false, 403},
+		{"null", func(string) []string { return []string{"null"} }, false, 403},
+		{"another port", func(string) []string { return []string{"http://127.0.0.1:1"} }, false, 403},
+		{"no port", func(string) []string { return []string{"http://127.0.0.1"} }, false, 403},
+		{"ours within a name", func(host string) []string { return []string{"http://" + host + ".evil.example"} }, false, 403},
+		{"ours as the user", func(host string) []string { return []string{"http://" + host + "@evil.example"} }, false, 403},
+		{"no URL", func(host string) []string { return []string{"http://" + host + "%"} }, false, 403},
+		{"empty", func(string) []string { return []string{""} }, false, 403},
+		{"foreign, then equal", func(host string) []string { return []string{"https://evil.example", "http://" + host} }, false, 403},
+		{"on the list", func(string) []string { return []string{"https://welcome.example"} }, true, 101},
+		{"not on the list", func(string) []string { return []string{"https://evil.example"} }, true, 403},
+		{"equal, but not on the list", func(host string) []string { return []string{"http://" + host} }, true, 403},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			url := listen(t, newServer(t, test.opts...))
+			url := urls[test.check]
 			header := http.Header{}
-			if test.origin != "" {
-				header.Set("Origin", test.origin)
+			if origin := test.origin(strings.TrimPrefix(url, "ws://")); origin != nil {
+				header["Origin"] = origin
 			}
 			ws, resp, err := websocket.DefaultDialer.Dial(url, header)
-			if ok := err == nil; ok != test.ok {
-				t.Fatal(err)
-			}
 			if err == nil {
 				ws.Close()
-			} else if resp.StatusCode != http.StatusForbidden {
-				t.Error(resp.Status)
+			}
+			if resp == nil || resp.StatusCode != test.status {
+				t.Errorf("%q is answered %+v, %v, want %d", header["Origin"], resp, err, test.status)
+			}
+			if test.status == http.StatusForbidden {
+				refused[test.check]++
 			}
 		})
+	}
+	for check, s := range servers {
+		if n := s.Stats().NotUpgraded; n != refused[check] {
+			t.Errorf("%d requests counted as not upgraded, want %d", n, refused[check])
+		}
 	}
 }
 

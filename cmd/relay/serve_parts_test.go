@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 	"github.com/seed73300619/relay/cmd/relay/internal/config"
 	"github.com/seed73300619/relay/server"
 	"github.com/seed73300619/relay/server/auth"
+	"github.com/seed73300619/relay/transport"
 )
 
 // configuration returns the settings of a server by name, which it keeps to
@@ -76,7 +78,7 @@ func TestEverySettingReachesTheServer(t *testing.T) {
 	}
 }
 
-func TestOriginsThatMayConnect(t *testing.T) {
+func TestT43_OriginsThatMayConnect(t *testing.T) {
 	tests := []struct {
 		allowed []string
 		origin  string
@@ -100,6 +102,33 @@ func TestOriginsThatMayConnect(t *testing.T) {
 		if got := allowOrigins(tt.allowed)(r); got != tt.want {
 			t.Errorf("%q with %v: %v", tt.origin, tt.allowed, got)
 		}
+	}
+}
+
+// The list, as a browser meets it.
+func TestT43_ServeHonoursItsListOfOrigins(t *testing.T) {
+	for _, list := range [][]string{nil, {"https://a.example", "null"}} {
+		args := []string{"serve", "--addr", "127.0.0.1:0"}
+		for _, origin := range list {
+			args = append(args, "--allow-origin", origin)
+		}
+		serve := start(t, nil, args...)
+		address := serve.stdout.await(t, "listening on ")
+		own := "http://" + strings.TrimPrefix(address, "ws://")
+		for origin, welcome := range map[string]bool{
+			own: true, "https://a.example": list != nil, "null": list != nil, "https://b.example": false, "https://a.example:8443": false, "http://127.0.0.1:1": false,
+		} {
+			ws, err := (&transport.Dialer{Header: http.Header{"Origin": {origin}}}).Dial(t.Context(), address)
+			if err == nil {
+				ws.Abort()
+			}
+			refused, ok := errors.AsType[*transport.HandshakeError](err)
+			if welcome && err != nil || !welcome && (!ok || refused.Status != http.StatusForbidden) {
+				t.Errorf("%s, with the list %q: %v, want it welcome: %v", origin, list, err, welcome)
+			}
+		}
+		serve.interrupt()
+		serve.wait(t)
 	}
 }
 

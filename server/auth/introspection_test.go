@@ -95,7 +95,7 @@ func TestAnAnswerDecidesAboutTheToken(t *testing.T) {
 }
 
 // Answers that say nothing, whatever they look like.
-func TestWhatIsNoAnswerLetsNobodyIn(t *testing.T) {
+func TestT42_WhatIsNoAnswerLetsNobodyIn(t *testing.T) {
 	const noObject, noActive, noSub = "not one JSON object", "whether the token is active", "no sub, or an unusable one"
 	const badAud = "an aud that is neither"
 	for _, test := range []struct{ name, answer, want string }{
@@ -191,7 +191,7 @@ func broken(bytes string, reset bool) http.HandlerFunc {
 	}
 }
 
-func TestAnEndpointThatMisbehavesLetsNobodyIn(t *testing.T) {
+func TestT42_AnEndpointThatMisbehavesLetsNobodyIn(t *testing.T) {
 	brief := func(c *auth.IntrospectionConfig) { c.Timeout = 50 * time.Millisecond }
 	const head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
 	for _, test := range []struct {

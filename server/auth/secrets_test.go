@@ -34,7 +34,7 @@ func said(v any) string {
 	return out.String()
 }
 
-func TestNoSecretIsSaid(t *testing.T) {
+func TestT42_NoSecretIsSaid(t *testing.T) {
 	const token = "c4n4ry-t0k3n"
 	echo := func(code int, before string) http.HandlerFunc { // everything that it was sent, in its answer
 		return func(w http.ResponseWriter, r *http.Request) {

@@ -174,7 +174,7 @@ func endpoint(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func TestARelayClosesInTheWordsOfTheRealOne(t *testing.T) {
+func TestT42_ARelayClosesInTheWordsOfTheRealOne(t *testing.T) {
 	url := listen(t, newRelay(t, introspection(t, newStub(t, endpoint).URL)))
 	alice := dialAs(t, url, "Bearer c4n4ry-alice")
 	alice.register(aliceID)
@@ -208,7 +208,7 @@ func TestARelayClosesInTheWordsOfTheRealOne(t *testing.T) {
 	alice.expectClose(4004, "Relay received a registration with the same ID. This might mean that the endpoint is running in multiple locations.")
 }
 
-func TestASlowEndpointHoldsUpOnlyWhoIsNew(t *testing.T) {
+func TestT42_ASlowEndpointHoldsUpOnlyWhoIsNew(t *testing.T) {
 	asked, answer := make(chan struct{}), make(chan struct{})
 	release := sync.OnceFunc(func() { close(answer) })
 	s := newStub(t, func(w http.ResponseWriter, r *http.Request) {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-func TestWhatIsOnTheDiskIsUsedOnceItIsGood(t *testing.T) {
+func TestT45_WhatIsOnTheDiskIsUsedOnceItIsGood(t *testing.T) {
 	s := newSite(t)
 	s.install(t, 1, year())
 	good2, key2 := s.issue(t, 2, year())

@@ -130,7 +130,7 @@ func TestAPlaceIsHeldUntilTheUpgradeAndNoLonger(t *testing.T) {
 	}
 }
 
-func TestSlowLorisKeepsNobodyOut(t *testing.T) {
+func TestT39_SlowLorisKeepsNobodyOut(t *testing.T) {
 	const slow, room = 300, 100
 	l, dial := serve(t, Limits{MaxHandshakes: room}, false, 3*time.Second)
 
