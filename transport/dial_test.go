@@ -97,7 +97,7 @@ func TestDialReportsTheStatus(t *testing.T) {
 		{301, "Location: ws://127.0.0.1:1/\r\n", 0}, {307, "Location: /elsewhere\r\n", 0},
 		{400, "", 0}, {401, "", 0}, {403, "", 0}, {404, "", 0}, {407, "", 0}, {408, "", 0}, {425, "", 0}, {426, "", 0},
 		{429, "Retry-After: 7\r\n", 7 * time.Second}, {429, "Retry-After: soon\r\n", 0}, {429, "Retry-After: -3\r\n", 0},
-		{429, "Retry-After: 99999999999999999999\r\n", 0}, {503, "Retry-After: 1000000000\r\n", time.Hour},
+		{429, "Retry-After: 99999999999999999999\r\n", time.Hour}, {503, "Retry-After: 1000000000\r\n", time.Hour},
 		{503, "Retry-After: Mon, 02 Jan 2006 15:04:05 GMT\r\n", 0}, {503, "Retry-After: Fri, 31 Dec 2100 15:04:05 GMT\r\n", time.Hour},
 		{500, "", 0}, {502, "", 0}, {503, "", 0}, {504, "", 0},
 	}
