@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"sync"
@@ -45,6 +46,7 @@ func (c *Client) serve(ctx context.Context) error {
 		if err == nil {
 			err = c.talk(ctx, conn)
 		} else if _, keep := c.status.wanted(); !keep && !permanent(err) {
+			c.repeated = false
 			c.enter(Idle, err, 0) // whoever calls TryConnect sets the pace
 			continue
 		}
@@ -155,6 +157,7 @@ func (c *Client) failed(f supervisor.Failure) {
 	default:
 	}
 	wanted, keep := c.status.wanted()
+	c.repeated = f.Attempt > 1 // since the connection was last healthy
 	if keep {
 		c.enter(Backoff, f.Err, f.After)
 	} else {
@@ -183,12 +186,15 @@ func (c *Client) enter(to State, err error, retry time.Duration) {
 		return
 	}
 	c.events.emit(StateChange{At: time.Now(), From: was.state, To: to, Err: err, Retry: retry})
-	switch {
-	case to == Backoff || err != nil:
-		c.log.Warn("not connected", "state", to, "error", err, "retry", retry)
-	default:
+	if err == nil {
 		c.log.Info("state", "state", to)
+		return
 	}
+	level := slog.LevelWarn
+	if c.repeated && to != Closed { // a relay that is down for a day is one warning
+		level = slog.LevelInfo
+	}
+	c.log.Log(context.Background(), level, "not connected", "state", to, "error", err, "retry", retry)
 }
 
 // doubt reports messages in doubt.

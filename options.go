@@ -273,7 +273,9 @@ func WithMaxMessageBytes(n int) Option {
 }
 
 // WithLogger sets where the client tells of its connection; never of the
-// content of messages, tokens or headers. Default: nowhere.
+// content of messages, tokens or headers. Of the failures between two healthy
+// connections the first is a warning, the others are information. Default:
+// nowhere.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) error {
 		if logger == nil {
