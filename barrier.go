@@ -3,6 +3,8 @@ package relay
 import (
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -50,6 +52,7 @@ func (s *session) confirm(m Message) {
 	if err != nil {
 		return
 	}
+	s.timed.stop(n)
 	s.came.Store(max(n, s.came.Load())) // a late one takes nothing back
 	notify(s.ack)
 }
@@ -82,5 +85,28 @@ func (s *session) ask(waits *request) error {
 	if err != nil {
 		return err // our own name and UUID were checked by New
 	}
+	s.timed.start(e.barrier)
 	return s.put(e, frame)
+}
+
+// timing takes the time of one barrier after another, from the writer's asking to
+// the reader's meeting it. The zero value is ready.
+type timing struct {
+	number atomic.Uint64 // of the barrier under way; 0: none
+	asked  time.Time     // when; the writer's while number is 0, then the reader's
+	took   atomic.Int64  // the last one, in nanoseconds
+}
+
+func (t *timing) start(number uint64) {
+	if t.number.Load() == 0 {
+		t.asked = time.Now()
+		t.number.Store(number)
+	}
+}
+
+func (t *timing) stop(number uint64) {
+	if asked := t.number.Load(); asked != 0 && number >= asked {
+		t.took.Store(int64(time.Since(t.asked)))
+		t.number.Store(0)
+	}
 }

@@ -418,11 +418,15 @@ func TestARelayThatDiesWithAMessageInItsHands(t *testing.T) {
 				<-w.done
 				equal(t, "handled", p.texts(), test.want)
 				equal(t, "in doubt", w.doubts(), test.doubt)
-				want := relay.Stats{Sent: 3, Connects: 2, InDoubt: uint64(len(test.doubt))}
-				if test.resend {
-					want.Resent, want.Sent = 1, 4
+				got := c.Stats()
+				want := relay.Stats{
+					State: relay.Closed, Sent: 3, SentBytes: 3 * got.SentBytes / got.Sent, Connects: 2, InDoubt: uint64(len(test.doubt)),
+					Disconnects: got.Disconnects,
 				}
-				if got := c.Stats(); got != want {
+				if test.resend {
+					want.Resent, want.Sent, want.SentBytes = 1, 4, got.SentBytes
+				}
+				if got != want || got.Disconnects.Total() != 2 {
 					t.Errorf("stats: got %+v, want %+v", got, want)
 				}
 			})

@@ -43,7 +43,7 @@ func (c *Client) serve(ctx context.Context) error {
 	for c.awaitDemand(ctx) {
 		c.enter(Connecting, nil, 0)
 		conn, err := c.attempt(ctx)
-		if err == nil {
+		if c.stats.attempt(err, ctx.Err() != nil || c.closing()); err == nil {
 			err = c.talk(ctx, conn)
 		} else if _, keep := c.status.wanted(); !keep && !permanent(err) {
 			c.repeated = false
@@ -65,7 +65,11 @@ func (c *Client) serve(ctx context.Context) error {
 func (c *Client) talk(ctx context.Context, conn transport.Conn) error {
 	c.out.stopCollecting()
 	c.connected()
-	err := c.newSession(conn).run(ctx)
+	s := c.newSession(conn)
+	c.live.Store(s)
+	err := s.run(ctx)
+	c.live.Store(nil)
+	c.stats.disconnect(err)
 	c.status.keepTrying(c.cfg.reconnect || c.out.queue.len() > 0)
 	c.out.startCollecting()
 	if closed, ok := errors.AsType[*transport.CloseError](err); ok && closePermanent(closed.Code) {
@@ -143,7 +147,6 @@ func (c *Client) connect(ctx context.Context) (transport.Conn, error) {
 // connected records a registration that succeeded.
 func (c *Client) connected() {
 	c.lenience.refused = false
-	c.stats.connects.Add(1)
 	c.enter(Connected, nil, 0)
 }
 
@@ -182,6 +185,7 @@ func (c *Client) enter(to State, err error, retry time.Duration) {
 		}
 		now.state = to
 	})
+	c.stats.backoff.Store(int64(retry))
 	if was.state == to {
 		return
 	}

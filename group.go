@@ -134,6 +134,18 @@ func (g *Group) Remove(c *Client) {
 	}
 }
 
+// Clients returns the clients that are in the group now, in the order in which
+// they were added.
+func (g *Group) Clients() []*Client {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	clients := make([]*Client, len(g.members))
+	for i, m := range g.members {
+		clients[i] = m.client
+	}
+	return clients
+}
+
 // Outbox returns the channel to send on. Like a client's, nobody receives from
 // it after Close, so select on [Group.Done]; and the program may close it: the
 // group then sends what it has accepted, ends its clients, and ends.

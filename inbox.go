@@ -82,6 +82,7 @@ type inbox struct {
 	mu       sync.Mutex // guards what follows, and the order of what goes into out
 	spilling bool       // a pump runs
 	held     []Message  // at most one, that the reader had when its connection ended
+	inHand   int        // messages that the pump has taken and not yet passed on: 0 or 1
 	ended    bool
 	pump     sync.WaitGroup
 }
@@ -205,16 +206,28 @@ func (in *inbox) run() {
 	}
 }
 
+// unread returns how much has arrived that the program has not taken, in messages
+// and, of what spilled, in bytes.
+func (in *inbox) unread() (messages, bytes int) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	spill := in.spill.Stats()
+	return len(in.out) + in.inHand + spill.Items + spill.Waiting + len(in.held), spill.Bytes
+}
+
 // next returns the next message that spilled. When there is none it ends the
 // spill, under the lock that deliver holds while it looks whether one is on.
 func (in *inbox) next() (Message, bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	in.inHand = 0
 	m, ok := in.spill.TryGet()
 	switch {
 	case ok:
+		in.inHand = 1
 	case len(in.held) > 0:
 		m, in.held = in.held[0], nil
+		in.inHand = 1
 		return m, true
 	default:
 		in.spilling = false

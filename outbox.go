@@ -34,8 +34,7 @@ type outbox struct {
 	queue  fifo // accepted, not written
 	window fifo // written, not confirmed
 	fresh  int  // entries at the end of window that settle has not seen
-	count  int  // messages in window
-	bytes  int  // and their size
+	bytes  int  // size of the messages in window
 
 	untold error // messages are in doubt, and no Flush has said so
 
@@ -95,6 +94,7 @@ type entry struct {
 	barrier uint64   // its number; 0: a message
 	request *request // who waits for it, if anybody
 	end     int64    // in window: where its last byte stands in the connection's stream
+	size    int      // in window: bytes, encoded
 	again   bool     // it was written to an earlier connection, too
 }
 
@@ -142,6 +142,7 @@ func (o *outbox) stopCollecting() {
 // the client is closed.
 func (o *outbox) collect(quit <-chan struct{}) {
 	for {
+		o.publish()
 		messages, requests := o.messages, o.requests
 		if o.queue.len() >= o.limit {
 			messages, requests = nil, nil
@@ -187,6 +188,7 @@ func (o *outbox) purge() {
 		}
 	}
 	o.queue = kept
+	o.publish()
 }
 
 // doubt is the answer to a Flush behind which nothing is on its way: an error
@@ -207,14 +209,20 @@ func (o *outbox) take(m Message, ok bool) {
 	o.closed.Store(true)
 }
 
-// written moves an entry into the window.
-func (o *outbox) written(e entry, end int64) {
-	e.end = end
+// publish lets Stats see how much waits here, and how much for the relay.
+func (o *outbox) publish() {
+	o.stats.outbox.Store(int64(o.queue.messages))
+	o.stats.unconfirmed.Store(int64(o.window.messages))
+}
+
+// written moves an entry of size bytes into the window.
+func (o *outbox) written(e entry, size int, end int64) {
+	e.end, e.size = end, size
 	o.window.push(e)
 	o.fresh++
 	if e.isMessage() {
-		o.count++
 		o.bytes += messageSize(e.message)
+		o.publish()
 	}
 }
 
@@ -230,6 +238,7 @@ func (o *outbox) settle(flushed int64) {
 		}
 		if e.isMessage() {
 			o.stats.sent.Add(1)
+			o.stats.sentBytes.Add(uint64(e.size))
 			if e.again {
 				o.stats.resent.Add(1)
 			}
@@ -246,7 +255,6 @@ func (o *outbox) confirm(barrier uint64) {
 	for o.confirmed < barrier {
 		e := o.window.pop()
 		if e.isMessage() {
-			o.count--
 			o.bytes -= messageSize(e.message)
 			continue
 		}
@@ -255,6 +263,7 @@ func (o *outbox) confirm(barrier uint64) {
 			e.answer(o.doubt())
 		}
 	}
+	o.publish()
 }
 
 // reclaim sorts out the window after the connection ended, with flushed bytes
@@ -293,7 +302,7 @@ func (o *outbox) reclaim(flushed int64, resend bool, cause error) (doubtful []Me
 	for o.queue.len() > 0 {
 		again.push(o.queue.pop())
 	}
-	o.queue, o.window, o.fresh, o.count, o.bytes = again, fifo{}, 0, 0, 0
+	o.queue, o.window, o.fresh, o.bytes = again, fifo{}, 0, 0
 	if untold > 0 {
 		o.untold = inDoubt(untold, cause)
 	}
@@ -321,21 +330,32 @@ func (o *outbox) end(err error) (unsent, doubtful []Message) {
 			e.answer(err)
 		}
 	}
+	o.publish()
 	return unsent, doubtful
 }
 
 // fifo is a queue of entries in a slice. The zero value is empty.
 type fifo struct {
-	items []entry
-	head  int
+	items    []entry
+	head     int
+	messages int // of the entries
 }
 
 func (q *fifo) len() int        { return len(q.items) - q.head }
 func (q *fifo) at(i int) *entry { return &q.items[q.head+i] }
-func (q *fifo) push(e entry)    { q.items = append(q.items, e) }
+
+func (q *fifo) push(e entry) {
+	if e.isMessage() {
+		q.messages++
+	}
+	q.items = append(q.items, e)
+}
 
 func (q *fifo) pop() entry {
 	e := q.items[q.head]
+	if e.isMessage() {
+		q.messages--
+	}
 	q.items[q.head] = entry{} // let the strings go
 	q.head++
 	switch {

@@ -49,6 +49,7 @@ type Client struct {
 	in     *inbox
 	events *eventQueue[Event]
 	stats  *counters
+	live   atomic.Pointer[session] // nil while there is none
 	status *status
 
 	hurry chan struct{} // one slot, cuts the backoff short; never closed
@@ -321,6 +322,10 @@ func (c *Client) Events() <-chan Event { return c.events.channel() }
 // Name returns the name under which the client registers.
 func (c *Client) Name() string { return c.cfg.name }
 
+// Address returns where the relay is, for logs and metrics: without userinfo,
+// query and fragment, which may hold secrets.
+func (c *Client) Address() string { return c.cfg.shown }
+
 // UUID returns the client's address: what peers put into PeerUUID. It changes
 // only under the policy [NewUUID] of [WithConflict].
 func (c *Client) UUID() uuid.UUID { return c.identity.Load().uuid }
@@ -377,7 +382,7 @@ func (c *Client) gaveUp(what string, ctx context.Context) error {
 
 // drop and stall are called by the reader and the writer.
 func (c *Client) drop(m Message, err error) {
-	c.stats.dropped.Add(1)
+	c.stats.drop(err, c.cfg.inbox.WhenFull)
 	c.events.emit(Dropped{Message: m, Err: err})
 }
 

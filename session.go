@@ -37,6 +37,7 @@ type session struct {
 
 	came  atomic.Uint64 // the last barrier that came back
 	ack   chan struct{} // one slot: came has changed; never closed
+	timed timing        // of one barrier at a time
 	frame []byte        // the writer's, reused
 
 	unasked      int         // messages written that no barrier follows yet
@@ -110,6 +111,7 @@ func (s *session) read(ctx context.Context) error {
 			continue
 		}
 		s.stats.received.Add(1)
+		s.stats.receivedBytes.Add(uint64(len(frame)))
 		if m.Undelivered() {
 			s.stats.returned.Add(1)
 		}
@@ -173,6 +175,7 @@ func (s *session) write(ctx context.Context) error {
 		if s.ending() && s.out.queue.len() == 0 && s.out.window.len() == 0 {
 			return s.goodbye()
 		}
+		s.out.publish()
 		if err := s.wait(ctx); err != nil {
 			return err
 		}
@@ -245,8 +248,8 @@ func (s *session) wait(ctx context.Context) error {
 		s.full = false
 		s.stuck.Stop()
 	case <-s.stuck.C:
-		s.events.emit(Unconfirmed{Messages: o.count})
-		s.log.Warn("the relay confirms nothing, and nothing more is sent until it does", "messages", o.count)
+		s.events.emit(Unconfirmed{Messages: o.window.messages})
+		s.log.Warn("the relay confirms nothing, and nothing more is sent until it does", "messages", o.window.messages)
 	case <-s.asking.C:
 		return s.ask(nil)
 	case <-s.conn.Wake(): // a ping or a pong wants to go out
@@ -321,7 +324,7 @@ func (s *session) put(e entry, frame []byte) error {
 	if end == before {
 		end = unwritten
 	}
-	s.out.written(e, end)
+	s.out.written(e, len(frame), end)
 	return err
 }
 
@@ -345,7 +348,7 @@ func (s *session) flush() error {
 
 // windowFull reports that no more may be written before the relay confirms.
 func (s *session) windowFull() bool {
-	return s.out.count >= s.cfg.window || s.out.bytes >= windowBytes
+	return s.out.window.messages >= s.cfg.window || s.out.bytes >= windowBytes
 }
 
 // heartbeat pings, and ends the session when the relay has been silent for too

@@ -57,6 +57,10 @@ type Conn interface {
 	// Pongs returns how many pongs were read so far, asked for or not.
 	Pongs() uint64
 
+	// RoundTrip returns how long the pong read last took, from when its ping was
+	// given to the kernel until ReadFrame met it; 0 before the first.
+	RoundTrip() time.Duration
+
 	// Close flushes the buffer, sends a close frame, reads on until the peer's
 	// close frame arrives, and closes the socket. All of this is bounded by the
 	// close timeout; reaching it is an error that matches

@@ -58,6 +58,10 @@ type session struct {
 	shutting sync.Once
 	pongs    atomic.Uint64
 
+	began     time.Time
+	pinged    atomic.Int64 // when the ping that no pong has answered was sent, since began; 0: there is none
+	roundTrip atomic.Int64 // of the last pong that answered a ping
+
 	readErr  error // set once, under reading
 	writeErr error // set once, under writing: a frame may be half written
 	goneBye  bool  // under writing: a close frame was sent
@@ -79,6 +83,7 @@ type control struct {
 func newSession(limits limits) *session {
 	return &session{
 		limits:  limits,
+		began:   time.Now(),
 		wake:    make(chan struct{}, 1),
 		reading: make(chan struct{}, 1),
 		writing: make(chan struct{}, 1),
@@ -173,6 +178,7 @@ func (s *session) putControl() {
 	}
 	if c.ping {
 		s.link.put(opPing, nil)
+		s.pinged.CompareAndSwap(0, s.now())
 	}
 	c.ping, c.pong = false, false
 }
@@ -208,7 +214,15 @@ func (s *session) gotPing(payload string) {
 }
 
 // gotPong is called by the link, in the reading goroutine.
-func (s *session) gotPong() { s.pongs.Add(1) }
+func (s *session) gotPong() {
+	if sent := s.pinged.Swap(0); sent != 0 {
+		s.roundTrip.Store(s.now() - sent)
+	}
+	s.pongs.Add(1)
+}
+
+// now is the time since the session began, never 0.
+func (s *session) now() int64 { return int64(time.Since(s.began)) + 1 }
 
 func (s *session) signal() {
 	select {
@@ -227,6 +241,8 @@ func (s *session) Offsets() (buffered, flushed int64) {
 func (s *session) Received() int64 { return s.link.received() }
 
 func (s *session) Pongs() uint64 { return s.pongs.Load() }
+
+func (s *session) RoundTrip() time.Duration { return time.Duration(s.roundTrip.Load()) }
 
 func (s *session) Close(code int, reason string) error {
 	if !s.closing.CompareAndSwap(false, true) {
