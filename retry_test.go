@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"os"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -87,17 +91,91 @@ func lastFailure(c *relay.Client) (err error) {
 	}
 }
 
-func TestWhichHTTPStatusIsRetried(t *testing.T) {
-	tests := map[int]verdict{
-		200: permanent, 204: permanent,
-		301: permanent, 302: permanent, 303: permanent, 307: permanent, 308: permanent,
-		400: permanent, 401: permanent, 403: permanent, 404: permanent, 405: permanent, 407: permanent,
-		410: permanent, 421: permanent, 426: permanent, 451: permanent,
-		408: retried, 425: retried, 429: retried,
-		500: retried, 501: retried, 502: retried, 503: retried, 504: retried, 520: retried, 599: retried,
+// documented is the table "What is retried" as the package documentation prints
+// it: what happened, and what follows.
+func documented(t *testing.T) map[string]verdict {
+	t.Helper()
+	file, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
 	}
-	for status, want := range tests {
+	_, section, _ := strings.Cut(string(file), "# What is retried\n")
+	section, _, _ = strings.Cut(section, "\n# ")
+	rows := make(map[string]verdict)
+	for _, row := range regexp.MustCompile(`(?m)^\t(.+?) {2,}(retried|permanent)$`).FindAllStringSubmatch(section, -1) {
+		rows[row[1]] = row[2] == "permanent"
+	}
+	if len(rows) < 10 {
+		t.Fatalf("the table has %d rows: %v", len(rows), rows)
+	}
+	return rows
+}
+
+// row returns the verdict of the one row that begins so.
+func row(t *testing.T, rows map[string]verdict, begins string) verdict {
+	t.Helper()
+	var found []verdict
+	for what, v := range rows {
+		if strings.HasPrefix(what, begins) {
+			found = append(found, v)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("%d rows of the documented table begin with %q", len(found), begins)
+	}
+	return found[0]
+}
+
+// documentedStatus is what the documentation says about an HTTP status.
+func documentedStatus(t *testing.T, status int) verdict {
+	t.Helper()
+	rows := documented(t)
+	for what, v := range rows {
+		if !strings.HasPrefix(what, "HTTP ") {
+			continue
+		}
+		for _, listed := range regexp.MustCompile(`\b\d(\d\d|xx)\b`).FindAllString(what, -1) {
+			if listed == fmt.Sprint(status) || listed == fmt.Sprintf("%dxx", status/100) {
+				return v
+			}
+		}
+	}
+	return row(t, rows, "any other HTTP status")
+}
+
+// documentedClose is what the documentation says about a close code.
+func documentedClose(t *testing.T, code int, registered bool) verdict {
+	t.Helper()
+	rows := documented(t)
+	for what, v := range rows {
+		if strings.HasPrefix(what, fmt.Sprintf("close code %d ", code)) {
+			return v
+		}
+	}
+	if registered {
+		return row(t, rows, "every other close code, none included")
+	}
+	return row(t, rows, "registration: no reply, closed with another code")
+}
+
+// statuses are those of case T5, and some more.
+var statuses = map[int]verdict{
+	200: permanent, 204: permanent,
+	301: permanent, 302: permanent, 303: permanent, 307: permanent, 308: permanent,
+	400: permanent, 401: permanent, 403: permanent, 404: permanent, 405: permanent, 407: permanent,
+	410: permanent, 421: permanent, 426: permanent, 451: permanent,
+	408: retried, 425: retried, 429: retried,
+	500: retried, 501: retried, 502: retried, 503: retried, 504: retried, 520: retried, 599: retried,
+}
+
+// For ten minutes of a bubble: a permanent status is met once, another one is
+// met again and again; both as the documentation says.
+func TestT5_WhichHTTPStatusIsRetried(t *testing.T) {
+	for status, want := range statuses {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			if told := documentedStatus(t, status); told != want {
+				t.Errorf("documented as permanent: %v, want %v", told, want)
+			}
 			synctest.Test(t, func(t *testing.T) {
 				r := relaytest.NewInMemory(t)
 				var attempts atomic.Int64
@@ -128,76 +206,144 @@ func TestWhichHTTPStatusIsRetried(t *testing.T) {
 	}
 }
 
-// closeCodes are all that mean something, and some that mean nothing to us.
+// Byte by byte over sockets, with and without a length, and with more of a body
+// than anybody wants: the error has the status and the first KiB.
+func TestT5_WhichHTTPStatusIsRetriedOverSockets(t *testing.T) {
+	for status, want := range statuses {
+		if status == http.StatusNoContent {
+			continue // has no body
+		}
+		for name, size := range map[string]int{"no body": 0, "a short body": 20, "1 KiB": 1 << 10, "a byte more": 1<<10 + 1, "a long body": 100 << 10} {
+			t.Run(fmt.Sprintf("%d with %s", status, name), func(t *testing.T) {
+				body := strings.Repeat("0123456789abcdef", size/16+1)[:size]
+				url, accepted := wireRelay(t, func(conn net.Conn) bool {
+					readRequest(conn)
+					header := fmt.Sprintf("HTTP/1.1 %d Because\r\nLocation: ws://127.0.0.1:1/\r\n", status)
+					if status%2 == 0 {
+						header += fmt.Sprintf("Content-Length: %d\r\n", size)
+					}
+					_, _ = io.WriteString(conn, header+"\r\n"+body)
+					if status%2 == 0 {
+						swallow(conn) // else the end of the connection is the end of the body
+					}
+					return false
+				})
+				c, err := relay.New(url, relay.WithBackoff(time.Millisecond, time.Millisecond))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = c.Close() }()
+				c.Inbox()
+				if want == permanent {
+					<-c.Done()
+					err = c.Err()
+				} else {
+					err = firstBackoff(t, c).Err
+					awaitAttempts(t, c, 2)
+				}
+				refused, ok := errors.AsType[*transport.HandshakeError](err)
+				if !ok || refused.Status != status || refused.Step != transport.StepUpgrade {
+					t.Fatalf("%v is no *transport.HandshakeError with status %d", err, status)
+				}
+				if most := min(size, 1<<10); refused.Body != body[:most] {
+					t.Errorf("%d bytes of the body, want the first %d of %d", len(refused.Body), most, size)
+				}
+				if strings.Contains(err.Error(), "0123456789abcdef") {
+					t.Errorf("%v repeats the body", err)
+				}
+				if n := accepted.Load(); want == permanent && n != 1 {
+					t.Errorf("%d attempts, want one", n)
+				}
+			})
+		}
+	}
+}
+
+// closeCodes are those of case T6, and some that mean nothing to us. 1006 is the
+// end of a connection without a close frame.
 var closeCodes = map[int]verdict{
-	1000: retried, 1001: retried, 1002: retried, 1003: retried, 1005: retried, 1007: retried, 1008: retried, 1009: retried,
+	1000: retried, 1001: retried, 1002: retried, 1003: retried, 1005: retried, 1006: retried, 1007: retried, 1008: retried, 1009: retried,
 	1010: retried, 1011: retried, 1012: retried, 1013: retried, 3000: retried,
 	4000: retried, 4003: retried, 4005: retried, 4999: retried,
 	4001: permanent, 4002: permanent, 4004: permanent,
 }
 
-func TestWhichCloseCodeIsRetriedBeforeRegistering(t *testing.T) {
-	for code, want := range closeCodes {
-		t.Run(fmt.Sprint(code), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r := relaytest.NewInMemory(t)
-				var attempts atomic.Int64
-				reason := closeReason(code)
-				r.Script(func(conn transport.Conn) {
-					attempts.Add(1)
-					answer(conn)
-					_ = conn.Close(code, reason)
-				})
-				err := judge(t, r.Client("a"), &attempts, want)
-				refused, ok := errors.AsType[*relay.RegistrationError](err)
-				if !ok {
-					t.Fatalf("%v is no *RegistrationError", err)
-				}
-				if refused.Code != code || refused.Reason != reason {
-					t.Errorf("code %d and reason %q, want %d and %q", refused.Code, refused.Reason, code, reason)
-				}
-				if closed, ok := errors.AsType[*transport.CloseError](err); !ok || closed.Code != code {
-					t.Errorf("%v does not hold the *transport.CloseError", err)
-				}
-				if !strings.Contains(err.Error(), fmt.Sprint(code)) || !strings.Contains(err.Error(), reason) {
-					t.Errorf("%q does not tell code and reason", err)
-				}
-			})
-		})
+// farewell ends a connection, byte by byte.
+func farewell(conn net.Conn, code int, reason string) {
+	switch code {
+	case 1006:
+		return // and the connection is closed
+	case 1005:
+		_, _ = io.WriteString(conn, "\x88\x00")
+	default:
+		_, _ = conn.Write(append([]byte{0x88, byte(2 + len(reason)), byte(code >> 8), byte(code)}, reason...))
 	}
+	readFrame(conn) // the client's goodbye
 }
 
-func TestWhichCloseCodeIsRetriedAfterRegistering(t *testing.T) {
+// One table for all close codes, before and after registering: the code does
+// what the documentation says, and code and reason are kept.
+func TestT6_WhichCloseCodeIsRetried(t *testing.T) {
 	for code, want := range closeCodes {
-		t.Run(fmt.Sprint(code), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r := relaytest.NewInMemory(t)
-				var attempts atomic.Int64
-				reason := closeReason(code)
-				r.Script(func(conn transport.Conn) {
-					attempts.Add(1)
-					answer(conn, okReply)
-					time.Sleep(time.Millisecond)
-					_ = conn.Close(code, reason)
+		for name, registered := range map[string]bool{"before registering": false, "after registering": true} {
+			t.Run(fmt.Sprint(code, " ", name), func(t *testing.T) {
+				if told := documentedClose(t, code, registered); told != want {
+					t.Errorf("documented as permanent: %v, want %v", told, want)
+				}
+				synctest.Test(t, func(t *testing.T) {
+					var attempts atomic.Int64
+					reason := closeReason(code)
+					c, err := relay.New("ws://relay.test", piped(func(conn net.Conn) {
+						attempts.Add(1)
+						upgraded(conn)
+						readFrame(conn)
+						if registered {
+							_, _ = io.WriteString(conn, text(okReply))
+							time.Sleep(time.Millisecond)
+						}
+						farewell(conn, code, reason)
+					}))
+					if err != nil {
+						t.Fatal(err)
+					}
+					err = judge(t, c, &attempts, want)
+					checkFarewell(t, err, code, reason, registered)
+					if connects := c.Stats().Connects; registered && connects != uint64(attempts.Load()) || !registered && connects != 0 {
+						t.Errorf("%d connects in %d attempts", connects, attempts.Load())
+					}
+					_ = c.Close()
 				})
-				err := judge(t, r.Client("a"), &attempts, want)
-				closed, ok := errors.AsType[*transport.CloseError](err)
-				if !ok {
-					t.Fatalf("%v is no *transport.CloseError", err)
-				}
-				if closed.Code != code || closed.Reason != reason {
-					t.Errorf("code %d and reason %q, want %d and %q", closed.Code, closed.Reason, code, reason)
-				}
-				if taken, ok := errors.AsType[*relay.RegistrationError](err); ok != bool(want) || ok && taken.Code != code {
-					t.Errorf("%v: want a *RegistrationError if, and only if, the client has ended", err)
-				}
 			})
-		})
+		}
+	}
+	t.Logf("%d codes, before and after registering", len(closeCodes))
+}
+
+// checkFarewell checks that an error keeps code and reason of a close.
+func checkFarewell(t *testing.T, err error, code int, reason string, registered bool) {
+	t.Helper()
+	refused, refusal := errors.AsType[*relay.RegistrationError](err)
+	closed, ok := errors.AsType[*transport.CloseError](err)
+	if code == 1006 {
+		if err == nil || ok || refusal == registered || refusal && refused.Code != 0 {
+			t.Errorf("%v: want the loss of a connection, without a code", err)
+		}
+		return
+	}
+	if !ok || closed.Code != code || closed.Reason != reason {
+		t.Fatalf("%v is no *transport.CloseError with code %d and reason %q", err, code, reason)
+	}
+	// After registering a *RegistrationError is an end, and nothing else is.
+	if want := !registered || bool(closeCodes[code]); refusal != want || refusal && (refused.Code != code || refused.Reason != reason) {
+		t.Errorf("%v: want a *RegistrationError %v, with code and reason", err, want)
+	}
+	if !strings.Contains(err.Error(), fmt.Sprint(code)) || !strings.Contains(err.Error(), reason) {
+		t.Errorf("%q does not tell code and reason", err)
 	}
 }
 
 func closeReason(code int) string {
-	if code == 1005 { // means: a close frame without a code, hence without a reason
+	if code == 1005 || code == 1006 { // no code, hence no reason
 		return ""
 	}
 	return fmt.Sprintf("reason of %d, ä", code)
