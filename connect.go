@@ -126,12 +126,12 @@ func (c *Client) connect(ctx context.Context) (transport.Conn, error) {
 	dialer := transport.Dialer{
 		Header:        header,
 		TLSConfig:     c.cfg.tlsConfig,
-		DialContext:   c.cfg.dialContext,
 		Timeout:       c.cfg.timeout,
 		WriteTimeout:  c.cfg.timeout,
 		MaxFrameBytes: max(c.cfg.maxMessage, defaultMaxMessage) + bounceRoom,
 	}
-	if dialer.DialContext != nil { // who brings a network needs no proxy to reach it
+	if c.cfg.dialContext != nil { // who brings a network needs no proxy to reach it
+		dialer.DialContext = guardedDial(c.cfg.dialContext)
 		dialer.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 	}
 	conn, err := dialer.Dial(ctx, c.cfg.address)

@@ -130,9 +130,10 @@ pipeline ends as Go pipelines do: range over the Inbox until it closes.
 # Concurrency
 
 All methods of Client and Group may be called by any goroutine at any time. The
-only functions of the program that the client calls are the token source and
-those of WithDialContext and WithLogger; a panic of the token source is a failed
-attempt. The client's own goroutines crash loudly.
+only functions of the program that the client calls are the token source, those
+of WithDialContext and WithLogger, and what a TLS config holds. A panic of the
+token source or the dial function is a failed attempt, one of the log handler is
+a [LogPanic] event. The client's own goroutines crash loudly.
 
 # Peers and relays that are not ours
 

@@ -41,8 +41,8 @@ func (s State) String() string {
 }
 
 // Event is something that happened to a client: a [StateChange], [InDoubt],
-// [Dropped], [Malformed], [Stalled], [Unconfirmed] or [Taken]. String describes it
-// for people.
+// [Dropped], [Malformed], [Stalled], [Unconfirmed], [Taken] or [LogPanic]. String
+// describes it for people.
 type Event interface {
 	fmt.Stringer
 	event()
@@ -97,6 +97,10 @@ type Taken struct {
 	Times int       // how often in a row, this time included; from 2 on it is a duel
 }
 
+// LogPanic reports that the handler of [WithLogger] panicked: what was to be
+// logged is lost, and nothing else. Err is a *supervisor.PanicError.
+type LogPanic struct{ Err error }
+
 func (StateChange) event() {}
 func (InDoubt) event()     {}
 func (Dropped) event()     {}
@@ -104,6 +108,7 @@ func (Malformed) event()   {}
 func (Stalled) event()     {}
 func (Unconfirmed) event() {}
 func (Taken) event()       {}
+func (LogPanic) event()    {}
 
 func (e StateChange) String() string {
 	s := fmt.Sprintf("%v -> %v", e.From, e.To)
@@ -147,6 +152,8 @@ func (e Taken) String() string {
 	}
 	return s + fmt.Sprintf("; going on as %v", e.Next)
 }
+
+func (e LogPanic) String() string { return "the log handler panicked: " + e.Err.Error() }
 
 const (
 	eventBuffer = 16 // events that a channel holds by itself

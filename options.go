@@ -50,7 +50,7 @@ type config struct {
 	tokenSource      func(context.Context) (string, error)
 	tlsConfig        *tls.Config
 	insecure         bool
-	dialContext      func(ctx context.Context, network, address string) (net.Conn, error)
+	dialContext      dialFunc
 	timeout          time.Duration
 	reconnect        bool
 	backoffMin       time.Duration
@@ -153,7 +153,8 @@ func WithInsecureSkipVerify() Option {
 // WithDialContext sets how the TCP connection is opened, in the way of
 // [net.Dialer.DialContext]; relaytest brings one that needs no network.
 // Default: a net.Dialer, through the proxy that the environment names
-// ([http.ProxyFromEnvironment]), and no proxy when this option is given.
+// ([http.ProxyFromEnvironment]), and no proxy when this option is given. A panic
+// of the function is a failed attempt, and is retried.
 func WithDialContext(dial func(ctx context.Context, network, address string) (net.Conn, error)) Option {
 	return func(c *config) error {
 		if dial == nil {
@@ -274,8 +275,9 @@ func WithMaxMessageBytes(n int) Option {
 
 // WithLogger sets where the client tells of its connection; never of the
 // content of messages, tokens or headers. Of the failures between two healthy
-// connections the first is a warning, the others are information. Default:
-// nowhere.
+// connections the first is a warning, the others are information. Its handler
+// must not wait for the client; when it panics the line is lost, and a
+// [LogPanic] event says so. Default: nowhere.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) error {
 		if logger == nil {

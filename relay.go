@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed73300619/relay/codec"
+	"github.com/seed73300619/relay/supervisor"
 )
 
 // Message is what peers send each other through a relay. PeerUUID says to whom.
@@ -91,7 +92,6 @@ func New(address string, opts ...Option) (*Client, error) {
 	}
 	c := &Client{
 		cfg:    cfg,
-		log:    cfg.logger.With("relay", cfg.shown),
 		nonce:  newNonce(),
 		outbox: make(chan Message),
 		events: newEventQueue[Event](),
@@ -101,6 +101,7 @@ func New(address string, opts ...Option) (*Client, error) {
 		close:  make(chan struct{}),
 		done:   make(chan struct{}),
 	}
+	c.log = slog.New(guardedLog{cfg.logger.Handler(), c.logPanicked}).With("relay", cfg.shown)
 	c.identity.Store(&identity{uuid: cfg.uuid})
 	if least, err := c.barrierMessage(math.MaxUint64).Append(nil); err != nil || len(least) > cfg.maxMessage {
 		return nil, fmt.Errorf("relay: WithMaxMessageBytes: %d is too small for the client's own messages of up to %d bytes", cfg.maxMessage, len(least))
@@ -390,3 +391,6 @@ func (c *Client) stall(bytes int) {
 	c.log.Warn("inbox full, not reading from the relay", "bytes", bytes)
 	c.events.emit(Stalled{Bytes: bytes})
 }
+
+// logPanicked is called by whoever logs.
+func (c *Client) logPanicked(err *supervisor.PanicError) { c.events.emitMinor(LogPanic{Err: err}) }

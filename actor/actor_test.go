@@ -64,6 +64,56 @@ func TestActorKeepsItsMailOverRestarts(t *testing.T) {
 	})
 }
 
+// A handler that panics costs the message at hand: the state is built anew, all
+// other messages are handled in order, and another actor notices nothing.
+func TestT50_APanicOfAHandlerRestartsItsActorOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 300
+		var handled, lost []int
+		starts := 0
+		unlucky := Actor[int]{
+			Name:  "unlucky",
+			Start: func(context.Context) error { starts++; return nil },
+			Receive: func(_ context.Context, m int) error {
+				if m%100 == 50 {
+					panic(m)
+				}
+				handled = append(handled, m)
+				return nil
+			},
+			OnFailure: func(m int, err error) {
+				caught, ok := errors.AsType[*supervisor.PanicError](err)
+				if !ok || caught.Value != m || len(caught.Stack) == 0 {
+					t.Errorf("message %d: %v", m, err)
+				}
+				lost = append(lost, m)
+			},
+		}
+		var late time.Duration // of the other
+		other := Actor[time.Time]{Receive: func(_ context.Context, sent time.Time) error {
+			late = max(late, time.Since(sent))
+			return nil
+		}}
+		done, otherDone := start(t.Context(), &unlucky), start(t.Context(), &other)
+		for m := range n {
+			_ = unlucky.Tell(t.Context(), m)
+			_ = other.Tell(t.Context(), time.Now())
+			time.Sleep(10 * time.Millisecond)
+		}
+		unlucky.Mailbox.Close()
+		other.Mailbox.Close()
+		if err := errors.Join(<-done, <-otherDone); err != nil {
+			t.Error(err)
+		}
+		if !slices.Equal(lost, []int{50, 150, 250}) || starts != 4 || len(handled) != n-3 || !slices.IsSorted(handled) {
+			t.Errorf("lost %v after %d starts, %d handled", lost, starts, len(handled))
+		}
+		if late > 0 {
+			t.Errorf("a message to the other waited for %v", late)
+		}
+	})
+}
+
 func TestClosedMailboxIsHandledToTheEnd(t *testing.T) {
 	for range 100 {
 		synctest.Test(t, func(t *testing.T) {

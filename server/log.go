@@ -1,7 +1,9 @@
 package server
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -21,14 +23,18 @@ type oddities struct {
 
 // A limiter lets one through per second.
 type limiter struct {
-	next   atomic.Int64 // nanoseconds since 1970
+	last   atomic.Pointer[time.Time] // with its monotonic reading: no change of the clock matters
 	hidden atomic.Int64
 }
 
 // allow reports whether to log now, and how many were hidden before.
 func (l *limiter) allow() (hidden int64, ok bool) {
-	now, next := time.Now().UnixNano(), l.next.Load()
-	if now < next || !l.next.CompareAndSwap(next, now+int64(time.Second)) {
+	last := l.last.Load()
+	if last == nil || time.Since(*last) >= time.Second {
+		now := time.Now()
+		ok = l.last.CompareAndSwap(last, &now)
+	}
+	if !ok {
 		l.hidden.Add(1)
 		return 0, false
 	}
@@ -61,4 +67,40 @@ func kind(err error) error {
 		}
 	}
 	return nil
+}
+
+// guardedLog is the program's log handler. When it panics a line is lost and
+// counted, and the connection that it was about goes on.
+type guardedLog struct {
+	slog.Handler
+	panics *atomic.Uint64
+}
+
+func (g guardedLog) Enabled(ctx context.Context, level slog.Level) bool {
+	defer g.recover()
+	return g.Handler.Enabled(ctx, level)
+}
+
+func (g guardedLog) Handle(ctx context.Context, record slog.Record) error {
+	defer g.recover()
+	return g.Handler.Handle(ctx, record)
+}
+
+func (g guardedLog) WithAttrs(attrs []slog.Attr) (with slog.Handler) {
+	defer g.recover()
+	with = g // in case of a panic: the line comes without them
+	return guardedLog{g.Handler.WithAttrs(attrs), g.panics}
+}
+
+func (g guardedLog) WithGroup(name string) (with slog.Handler) {
+	defer g.recover()
+	with = g
+	return guardedLog{g.Handler.WithGroup(name), g.panics}
+}
+
+// recover must be deferred.
+func (g guardedLog) recover() {
+	if recover() != nil {
+		g.panics.Add(1)
+	}
 }

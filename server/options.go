@@ -71,8 +71,8 @@ func (c config) with(opts []Option) (*config, error) {
 
 // WithLogger sets where the server logs: Info for registrations, Warn for
 // oddities (at most one a second of each kind), Debug for every message.
-// Neither header values nor descriptions are ever logged. The default logs
-// nothing.
+// Neither header values nor descriptions are ever logged. When its handler
+// panics the line is lost, which [Stats] counts. The default logs nothing.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) error {
 		if l == nil {

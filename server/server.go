@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -67,7 +68,7 @@ func New(opts ...Option) (*Server, error) {
 		conns:         make(map[*conn]struct{}),
 		closed:        make(map[int]uint64),
 	}
-	s.settings.Store(config)
+	s.set(config)
 	s.places.init()
 	return s, nil
 }
@@ -81,8 +82,13 @@ func (s *Server) Reconfigure(opts ...Option) error {
 	if err != nil {
 		return err
 	}
-	s.settings.Store(config)
+	s.set(config)
 	return nil
+}
+
+func (s *Server) set(config *config) {
+	config.logger = slog.New(guardedLog{config.logger.Handler(), &s.stats.logPanics})
+	s.settings.Store(config)
 }
 
 func (s *Server) config() *config { return s.settings.Load() }

@@ -29,6 +29,7 @@ type Stats struct {
 
 	RegisterTimeouts uint64 // connections closed because they had not registered in time
 	WriteTimeouts    uint64 // connections closed because they did not read
+	LogPanics        uint64 // lines lost because the handler of WithLogger panicked
 	Throttled        uint64 // times that a connection was not read because of its rate
 
 	Received       uint64 // messages of any kind
@@ -63,7 +64,7 @@ type counters struct {
 	refusedForbidden, refusedOwned, refusedUser        atomic.Uint64
 	registerTimeouts, writeTimeouts, throttled         atomic.Uint64
 	received, receivedBytes, forwarded, forwardedBytes atomic.Uint64
-	givenBack, dropped                                 atomic.Uint64
+	givenBack, dropped, logPanics                      atomic.Uint64
 	bounced                                            [verdicts]atomic.Uint64
 	handshake, authAccepted, authRefused, authFailed   histogram
 	queueWait                                          histogram
@@ -90,6 +91,7 @@ func (s *Server) Stats() Stats {
 		RefusedUser:          n.refusedUser.Load(),
 		RegisterTimeouts:     n.registerTimeouts.Load(),
 		WriteTimeouts:        n.writeTimeouts.Load(),
+		LogPanics:            n.logPanics.Load(),
 		Throttled:            n.throttled.Load(),
 		Received:             n.received.Load(),
 		ReceivedBytes:        n.receivedBytes.Load(),
