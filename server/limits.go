@@ -120,9 +120,9 @@ func WithRegisterTimeout(d time.Duration) Option {
 }
 
 // WithKeepalive sets how a dead peer is found: a ping goes out every interval
-// (or every timeout, if that is longer), and a peer that sends nothing at all
-// within timeout after one is closed with 1011. The defaults are 20 s and
-// 20 s.
+// (or every timeout, if that is longer), and a peer that within timeout after
+// one sends neither a whole message, ping or pong nor 1 KiB of one is closed with
+// 1011. The defaults are 20 s and 20 s.
 func WithKeepalive(interval, timeout time.Duration) Option {
 	return func(c *config) error {
 		c.pingInterval, c.pingTimeout = interval, timeout

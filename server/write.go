@@ -174,9 +174,15 @@ type keepalive struct {
 	interval, timeout time.Duration
 
 	timer    *time.Timer
-	asked    bool  // a ping was sent, and this is when to look for an answer
-	received int64 // bytes when it was
+	asked    bool   // a ping was sent, and this is when to look for an answer
+	frames   uint64 // read when it was
+	received int64  // bytes, likewise
 }
+
+// crawl is how many bytes of one message within the timeout are a sign of life.
+// Over the slowest of links there are more; who sends a byte now and then, so
+// that no message ever ends, is as good as dead.
+const crawl = 1 << 10
 
 // newKeepalive sends its first ping at a random time, so that connections
 // that came at once do not go on pinging at once.
@@ -186,10 +192,10 @@ func newKeepalive(interval, timeout time.Duration) *keepalive {
 }
 
 // tick is called when the timer has fired. It returns false if the peer has
-// sent nothing since it was asked.
+// sent nothing whole since it was asked, and nothing to speak of.
 func (k *keepalive) tick(ws transport.Conn) bool {
 	if k.asked {
-		if ws.Received() == k.received {
+		if ws.Frames() == k.frames && ws.Received()-k.received < crawl {
 			return false
 		}
 		if rest := k.interval - k.timeout; rest > 0 {
@@ -198,7 +204,7 @@ func (k *keepalive) tick(ws transport.Conn) bool {
 			return true
 		}
 	}
-	k.asked, k.received = true, ws.Received()
+	k.asked, k.frames, k.received = true, ws.Frames(), ws.Received()
 	ws.Ping()
 	k.timer.Reset(k.timeout)
 	return true

@@ -54,6 +54,11 @@ type Conn interface {
 	// of life, also in the middle of a large message.
 	Received() int64
 
+	// Frames returns how many messages, pings and pongs were read whole so far.
+	// A peer for which it stands still is silent, or dribbles the bytes of one
+	// message: see Received.
+	Frames() uint64
+
 	// Pongs returns how many pongs were read so far, asked for or not.
 	Pongs() uint64
 

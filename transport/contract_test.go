@@ -132,6 +132,9 @@ func TestManyPingsMakeOnePong(t *testing.T) {
 		if got := here.Pongs(); got != 1 {
 			t.Errorf("%d pongs for ten pings read at once, want 1", got)
 		}
+		if h, th := here.Frames(), there.Frames(); h != 3 || th != 11 {
+			t.Errorf("%d frames here, %d there, want 2 messages and a pong, a message and 10 pings", h, th)
+		}
 	})
 }
 

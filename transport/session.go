@@ -56,6 +56,7 @@ type session struct {
 
 	closing  atomic.Bool // Close was called
 	shutting sync.Once
+	frames   atomic.Uint64
 	pongs    atomic.Uint64
 
 	began     time.Time
@@ -108,6 +109,7 @@ func (s *session) ReadFrame() ([]byte, bool, error) {
 	case s.closing.Load():
 		return nil, false, s.ended() // gives way to Close, which reads on
 	}
+	s.frames.Add(1)
 	return p, binary, nil
 }
 
@@ -206,6 +208,7 @@ func (s *session) Ping() {
 
 // gotPing is called by the link, in the reading goroutine.
 func (s *session) gotPing(payload string) {
+	s.frames.Add(1)
 	s.mu.Lock()
 	s.control.pong = true
 	s.control.size = copy(s.control.payload[:], payload)
@@ -218,6 +221,7 @@ func (s *session) gotPong() {
 	if sent := s.pinged.Swap(0); sent != 0 {
 		s.roundTrip.Store(s.now() - sent)
 	}
+	s.frames.Add(1)
 	s.pongs.Add(1)
 }
 
@@ -239,6 +243,8 @@ func (s *session) Offsets() (buffered, flushed int64) {
 }
 
 func (s *session) Received() int64 { return s.link.received() }
+
+func (s *session) Frames() uint64 { return s.frames.Load() }
 
 func (s *session) Pongs() uint64 { return s.pongs.Load() }
 
