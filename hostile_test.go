@@ -1,12 +1,9 @@
 package relay_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -213,98 +210,4 @@ func TestAFloodOfPingsDoesNotStopAClient(t *testing.T) {
 			t.Errorf("%d connects", n)
 		}
 	})
-}
-
-// piped is a network whose other end is f, in memory.
-func piped(f func(net.Conn)) relay.Option {
-	return relay.WithDialContext(func(context.Context, string, string) (net.Conn, error) {
-		here, there := net.Pipe()
-		go func() {
-			f(there)
-			_ = there.Close()
-		}()
-		return here, nil
-	})
-}
-
-// Each step that waits for the relay has a bound of its own, and the error says
-// which step it was.
-func TestEachStepHasABoundOfItsOwn(t *testing.T) {
-	tests := []struct {
-		name, scheme string
-		network      relay.Option
-		step         transport.Step // 0: registering
-		says         string
-		bound        time.Duration
-	}{
-		{"TCP is never answered", "ws", relay.WithDialContext(func(ctx context.Context, _, _ string) (net.Conn, error) {
-			<-ctx.Done()
-			return nil, ctx.Err()
-		}), transport.StepConnect, "connect", 3 * time.Second},
-		{"TCP is accepted, then silence", "ws", piped(swallow), transport.StepUpgrade, "upgrade", 3 * time.Second},
-		{"nothing is even read", "ws", piped(func(net.Conn) { time.Sleep(time.Minute) }), transport.StepUpgrade, "upgrade", 3 * time.Second},
-		{"the TLS hello is never answered", "wss", piped(swallow), transport.StepTLS, "tls", 3 * time.Second},
-		{"half of the upgrade's answer comes", "ws", piped(func(conn net.Conn) {
-			readRequest(conn)
-			_, _ = conn.Write([]byte("HTTP/1.1 101 Switching Prot"))
-			swallow(conn)
-		}), transport.StepUpgrade, "upgrade", 3 * time.Second},
-		{"the upgrade's answer drips", "ws", piped(func(conn net.Conn) {
-			readRequest(conn)
-			for _, b := range []byte("HTTP/1.1 101 Switching Protocols\r\nX-A: " + strings.Repeat("a", 1000)) {
-				if _, err := conn.Write([]byte{b}); err != nil {
-					return
-				}
-				time.Sleep(time.Second)
-			}
-		}), transport.StepUpgrade, "upgrade", 3 * time.Second},
-		{"the registration is never answered", "ws", piped(func(conn net.Conn) { upgraded(conn); swallow(conn) }), 0, "no reply", 3 * time.Second},
-		{"the registration is never read", "ws", piped(func(conn net.Conn) { upgraded(conn); time.Sleep(time.Minute) }), 0, "no reply", 3 * time.Second},
-		{"the upgrade and the registration are slow, and each within its bound", "ws", piped(func(conn net.Conn) {
-			time.Sleep(2 * time.Second)
-			upgraded(conn)
-			swallow(conn)
-		}), 0, "no reply", 5 * time.Second},
-		{"the reply to the registration drips", "ws", piped(func(conn net.Conn) {
-			upgraded(conn)
-			go swallow(conn)
-			for opcode := byte(0x01); ; opcode = 0x00 { // fragments without end
-				if _, err := io.WriteString(conn, fragment(opcode, " ")); err != nil {
-					return
-				}
-				time.Sleep(time.Second)
-			}
-		}), 0, "no reply", 3 * time.Second},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c, err := relay.New(test.scheme+"://relay.test", test.network, relay.WithTimeout(3*time.Second))
-				if err != nil {
-					t.Fatal(err)
-				}
-				start := time.Now()
-				err = c.TryConnect(t.Context())
-				if d := time.Since(start); d > test.bound || err == nil {
-					t.Errorf("%v after %v, want a failure within %v", err, d, test.bound)
-				}
-				if !strings.Contains(err.Error(), test.says) {
-					t.Errorf("%q does not name the step %q", err, test.says)
-				}
-				handshake, opening := errors.AsType[*transport.HandshakeError](err)
-				registration, registering := errors.AsType[*relay.RegistrationError](err)
-				switch {
-				case test.step == 0 && (!registering || registration.Code != 0):
-					t.Errorf("%v is no *RegistrationError", err)
-				case test.step != 0 && (!opening || handshake.Step != test.step):
-					t.Errorf("%v is not of step %v", err, test.step)
-				}
-				if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() || c.State() != relay.Idle {
-					t.Errorf("%v, state %v: want a timeout, which is retried", err, c.State())
-				}
-				_ = c.Close()
-				time.Sleep(time.Hour) // for the dripping ends to notice
-			})
-		})
-	}
 }

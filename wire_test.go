@@ -112,7 +112,6 @@ func awaitAttempts(t *testing.T, c *relay.Client, n int) {
 }
 
 func TestTheEndOfTheConnectionAtEveryStageIsRetried(t *testing.T) {
-	const registering transport.Step = 0
 	half := func(conn net.Conn) { readRequest(conn); _, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Pro") }
 	stages := []struct {
 		name string
