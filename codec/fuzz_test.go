@@ -39,10 +39,10 @@ func addFrames(f *testing.F) {
 // notJSON are the words for values that Python takes and the standard does not know.
 var notJSON = regexp.MustCompile(`-?Infinity|NaN`)
 
-// FuzzDecode holds Decode against encoding/json. Left out, because the two
+// FuzzT38_CodecDecode holds Decode against encoding/json. Left out, because the two
 // differ by design: the words in notJSON, the limits on nesting and digits, and
 // UUIDs that are not spelled canonically, for which the oracle is the table of TestUUIDs….
-func FuzzDecode(f *testing.F) {
+func FuzzT38_CodecDecode(f *testing.F) {
 	addFrames(f)
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		before := bytes.Clone(frame)
@@ -152,7 +152,7 @@ func oracle(frame []byte) (m codec.RelayMessage, ok, certain bool) {
 	return m, true, certain
 }
 
-func FuzzAppend(f *testing.F) {
+func FuzzT38_CodecAppend(f *testing.F) {
 	golden(f, func(m codec.RelayMessage, _ string) {
 		if m, ok := m.(codec.PeerConnection); ok {
 			f.Add(m.SourceName, m.Description, m.Error, m.DescriptionType == codec.Answer)
@@ -188,7 +188,7 @@ func FuzzAppend(f *testing.F) {
 	})
 }
 
-func FuzzEnvelope(f *testing.F) {
+func FuzzT38_CodecEnvelope(f *testing.F) {
 	addFrames(f)
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		m, err := codec.Decode(frame)

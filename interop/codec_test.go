@@ -38,7 +38,7 @@ func (o oracle) encode(t testing.TB, m codec.RelayMessage) string {
 }
 
 // There is no frame that ours is meant to judge in another way.
-func TestCodec_decodes_what_the_real_decoder_does(t *testing.T) {
+func TestT38_CodecDecodesWhatTheRealDecoderDoes(t *testing.T) {
 	t.Parallel()
 	o := oracle{startDriver(t, "oracle", "oracle")}
 	accepted := 0
@@ -98,7 +98,7 @@ func (o oracle) same(t testing.TB, real, ours any) bool {
 	return err == nil && answer.Text == odd["python"]
 }
 
-func TestCodec_encodes_byte_for_byte_what_the_real_encoder_does(t *testing.T) {
+func TestT38_CodecEncodesByteForByteAsTheRealEncoder(t *testing.T) {
 	t.Parallel()
 	o := oracle{startDriver(t, "oracle", "oracle")}
 	random := rand.New(rand.NewPCG(3, 4))
@@ -138,7 +138,7 @@ func TestCodec_encodes_byte_for_byte_what_the_real_encoder_does(t *testing.T) {
 
 // What our relay passes on must mean to the real client what it would have
 // meant to it without the relay.
-func TestCodec_an_envelope_is_passed_on_without_a_change_of_meaning(t *testing.T) {
+func TestT38_CodecPassesAnEnvelopeOnWithoutAChangeOfMeaning(t *testing.T) {
 	t.Parallel()
 	o := oracle{startDriver(t, "oracle", "oracle")}
 	verbatim, rewritten := 0, 0
