@@ -138,7 +138,9 @@ func TestManyPingsMakeOnePong(t *testing.T) {
 	})
 }
 
-func TestCloseCarriesCodeAndReason(t *testing.T) {
+// Our own close frames: what must not be sent is left out, a reason that is too
+// long ends at a rune.
+func TestT36_OurOwnCloseIsAlwaysLegal(t *testing.T) {
 	long := strings.Repeat("é", 70) // 140 bytes
 	tests := []struct {
 		code   int
@@ -148,6 +150,7 @@ func TestCloseCarriesCodeAndReason(t *testing.T) {
 		{1000, "", CloseError{1000, ""}},
 		{1001, "", CloseError{1001, ""}},
 		{1009, "frame exceeds limit of 1048576 bytes", CloseError{1009, "frame exceeds limit of 1048576 bytes"}},
+		{1014, "", CloseError{1014, ""}},
 		{3001, "x", CloseError{3001, "x"}},
 		{4000, "Unknown message type.", CloseError{4000, "Unknown message type."}},
 		{4004, "taken", CloseError{4004, "taken"}},

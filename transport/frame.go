@@ -11,10 +11,12 @@ import (
 type opcode byte
 
 const (
-	opText  opcode = 1
-	opClose opcode = 8
-	opPing  opcode = 9
-	opPong  opcode = 10
+	opContinuation opcode = 0
+	opText         opcode = 1
+	opBinary       opcode = 2
+	opClose        opcode = 8
+	opPing         opcode = 9
+	opPong         opcode = 10
 )
 
 // Close codes that this package sends by itself.

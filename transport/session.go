@@ -127,7 +127,8 @@ func (s *session) readFailed(err error) error {
 	case errors.Is(err, ErrFrameTooLarge):
 		code, reason = codeTooLarge, fmt.Sprintf("frame exceeds limit of %d bytes", s.limits.maxFrameBytes)
 	case errors.Is(err, ErrProtocol):
-		code, reason = codeProtocolError, strings.TrimPrefix(err.Error(), ErrProtocol.Error()+": websocket: ")
+		text := strings.TrimPrefix(err.Error(), ErrProtocol.Error()+": ")
+		code, reason = codeProtocolError, strings.TrimPrefix(text, "websocket: ")
 	default:
 		return cause
 	}

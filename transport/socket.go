@@ -18,22 +18,37 @@ const handshakeBytes = 64 << 10
 var errHandshakeSize = errors.New("the answer is too long")
 
 // wire is the net.Conn that gorilla sees. It passes the opening handshake
-// through; after that gorilla only reads, and the close frames
-// that it would write about a violation are dropped: the session writes its own.
+// through; after that gorilla only reads, what the checker has nothing against,
+// and the close frames that it would write about a violation are dropped: the
+// session writes its own.
 type wire struct {
 	net.Conn
-	open  bool // set once, before the session starts: the handshake is over
-	count atomic.Int64
-	err   error // of the last Read that brought nothing, or of a Write in the handshake
+	open      bool // set once, before the session starts: the handshake is over
+	count     atomic.Int64
+	err       error // of the last Read that brought nothing, or of a Write in the handshake
+	checker   checker
+	violation error // what the checker has found; nothing more is read
 }
 
 func (w *wire) Read(p []byte) (int, error) {
-	if !w.open && w.count.Load() > handshakeBytes {
+	switch {
+	case w.violation != nil:
+		w.err = w.violation
+		return 0, w.err
+	case w.open:
+	case w.count.Load() > handshakeBytes:
 		w.err = errHandshakeSize
 		return 0, w.err
+	default:
+		p = p[:min(len(p), 1)] // byte by byte: the frame behind the answer is for the checker
 	}
 	n, err := w.Conn.Read(p)
 	w.count.Add(int64(n))
+	if n > 0 && w.open {
+		if n, w.violation = w.checker.check(p[:n]); n == 0 {
+			err = w.violation
+		}
+	}
 	if n > 0 {
 		return n, nil // an error comes again with the next call
 	}
@@ -76,7 +91,7 @@ type socket struct {
 
 // newSocket starts the session of a connection whose handshake is over.
 func newSocket(w *wire, ws *websocket.Conn, client bool, limits limits) *session {
-	w.open = true
+	w.open, w.checker.limit = true, limits.maxFrameBytes
 	s := newSession(limits)
 	s.link = &socket{wire: w, ws: ws, client: client, limit: limits.maxFrameBytes}
 	ws.SetReadLimit(int64(limits.maxFrameBytes))
@@ -186,12 +201,16 @@ func (s *socket) readError(err error) error {
 	switch {
 	case errors.Is(err, websocket.ErrReadLimit):
 		return ErrFrameTooLarge
+	case s.wire.violation != nil && s.wire.err == s.wire.violation:
+		return s.wire.violation
 	case s.wire.err == io.EOF:
 		return fmt.Errorf("transport: read: %w", io.ErrUnexpectedEOF)
 	case s.wire.err != nil:
 		return fmt.Errorf("transport: read: %w", s.wire.err)
 	case errors.As(err, &goodbye):
 		return &CloseError{Code: goodbye.Code, Reason: goodbye.Text}
+	case err.Error() == "websocket: bad close code 1014": // gorilla is older than its registration
+		return &CloseError{Code: 1014}
 	}
 	return fmt.Errorf("%w: %w", ErrProtocol, err)
 }
@@ -202,7 +221,7 @@ func (s *socket) drain() {
 	if half, ok := s.wire.Conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite() // best effort
 	}
-	_, _ = io.Copy(io.Discard, s.wire)
+	_, _ = io.Copy(io.Discard, s.wire.Conn) // what the checker found is said
 }
 
 func (s *socket) flushed() int64  { return s.sent.Load() }

@@ -1,10 +1,8 @@
 package transport
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -12,8 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -154,196 +150,6 @@ func TestCloseReleasesABlockedWriter(t *testing.T) {
 				t.Errorf("the writer got %v", err)
 			}
 		})
-	}
-}
-
-// rawConn speaks WebSocket by hand, to break the rules.
-type rawConn struct {
-	net.Conn
-	r      *bufio.Reader
-	masked bool
-}
-
-// frame reads one frame.
-func (c *rawConn) frame(t *testing.T) (op opcode, payload []byte) {
-	t.Helper()
-	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
-	head := make([]byte, 2)
-	if _, err := io.ReadFull(c.r, head); err != nil {
-		t.Fatalf("raw read: %v", err)
-	}
-	var key [4]byte
-	if head[1]&0x80 != 0 {
-		_, _ = io.ReadFull(c.r, key[:])
-	}
-	payload = make([]byte, head[1]&0x7f) // these tests read no longer ones
-	_, _ = io.ReadFull(c.r, payload)
-	for i := range payload {
-		payload[i] ^= key[i&3]
-	}
-	return opcode(head[0] & 0xf), payload
-}
-
-// rawPair connects a Conn with a raw peer; the Conn is the server or the client.
-func rawPair(t *testing.T, server bool) (Conn, *rawConn) {
-	t.Helper()
-	noLeaks(t)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !server {
-		return rawServer(t, ln)
-	}
-	accepted := make(chan Conn, 1)
-	h := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, err := new(Upgrader).Upgrade(w, r)
-		if err != nil {
-			t.Error(err)
-		}
-		accepted <- c
-	})}
-	served := result(func() error { return h.Serve(ln) })
-	t.Cleanup(func() { _ = h.Close(); <-served })
-	conn, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	raw := &rawConn{conn, bufio.NewReader(conn), true}
-	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"+
-		"Sec-WebSocket-Extensions: permessage-deflate\r\nSec-WebSocket-Protocol: chat\r\n\r\n")
-	answer, err := http.ReadResponse(raw.r, nil)
-	if err != nil || answer.StatusCode != 101 || answer.Header.Get("Sec-WebSocket-Extensions")+answer.Header.Get("Sec-WebSocket-Protocol") != "" {
-		t.Fatal(answer, err)
-	}
-	return <-accepted, raw
-}
-
-func rawServer(t *testing.T, ln net.Listener) (Conn, *rawConn) {
-	raws := make(chan *rawConn, 1)
-	serve := result(func() error {
-		conn, err := ln.Accept()
-		if err != nil {
-			return err
-		}
-		raw := &rawConn{conn, bufio.NewReader(conn), false}
-		raws <- raw
-		return answerUpgrade(raw.r, conn, "")
-	})
-	client, err := (&Dialer{Proxy: noProxy}).Dial(t.Context(), "ws://"+ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := <-serve; err != nil {
-		t.Fatal(err)
-	}
-	raw := <-raws
-	t.Cleanup(func() { _ = raw.Close(); _ = ln.Close() })
-	return client, raw
-}
-
-func TestRawFrames(t *testing.T) {
-	frame := func(first byte, payload string) func(bool) []byte {
-		return func(masked bool) []byte {
-			b := appendFrame(nil, opText, []byte(payload), masked)
-			b[0] = first
-			return b
-		}
-	}
-	join := func(parts ...func(bool) []byte) func(bool) []byte {
-		return func(masked bool) (all []byte) {
-			for _, p := range parts {
-				all = append(all, p(masked)...)
-			}
-			return all
-		}
-	}
-	header := func(bytes ...byte) func(bool) []byte {
-		return func(masked bool) []byte {
-			head := slices.Clone(bytes)
-			if masked {
-				head[1] |= 0x80
-				head = append(head, 0, 0, 0, 0)
-			}
-			return head
-		}
-	}
-	closeFrame := func(code uint16, reason string) func(bool) []byte {
-		return frame(0x88, string(binary.BigEndian.AppendUint16(nil, code))+reason)
-	}
-	tests := []struct {
-		name   string
-		send   func(masked bool) []byte
-		frames []string // read before the error
-		binary bool
-		want   error // nil: a CloseError
-		code   int   // of the close frame sent
-	}{
-		{"fragments are put together around a ping", join(frame(0x01, "ab"), frame(0x89, "?"), frame(0x00, ""), frame(0x80, "c"), closeFrame(1000, "")), []string{"abc"}, false, nil, 1000},
-		{"a binary message is told apart", join(frame(0x82, "\x00\x01"), closeFrame(4000, "x")), []string{"\x00\x01"}, true, nil, 4000},
-		{"invalid UTF-8 is passed on", join(frame(0x81, "\xff"), closeFrame(3001, "")), []string{"\xff"}, false, nil, 3001},
-		{"a close frame without a code", frame(0x88, ""), nil, false, nil, 1005},
-		{"a pong that nobody asked for", join(frame(0x8a, "!"), closeFrame(4999, "")), nil, false, nil, 4999},
-		{"close code 1005 on the wire", closeFrame(1005, ""), nil, false, ErrProtocol, 1002},
-		{"close code 1006 on the wire", closeFrame(1006, ""), nil, false, ErrProtocol, 1002},
-		{"close code 999", closeFrame(999, ""), nil, false, ErrProtocol, 1002},
-		{"close code 5000", closeFrame(5000, ""), nil, false, ErrProtocol, 1002},
-		{"a close reason that is not UTF-8", closeFrame(1000, "\xff"), nil, false, ErrProtocol, 1002},
-		{"RSV1", frame(0xc1, "x"), nil, false, ErrProtocol, 1002},
-		{"RSV2", frame(0xa1, "x"), nil, false, ErrProtocol, 1002},
-		{"RSV3", frame(0x91, "x"), nil, false, ErrProtocol, 1002},
-		{"opcode 3", frame(0x83, "x"), nil, false, ErrProtocol, 1002},
-		{"opcode 7", frame(0x87, "x"), nil, false, ErrProtocol, 1002},
-		{"opcode 11", frame(0x8b, "x"), nil, false, ErrProtocol, 1002},
-		{"opcode 15", frame(0x8f, "x"), nil, false, ErrProtocol, 1002},
-		{"a long ping", frame(0x89, strings.Repeat("x", 126)), nil, false, ErrProtocol, 1002},
-		{"a ping in fragments", frame(0x09, "x"), nil, false, ErrProtocol, 1002},
-		{"a continuation of nothing", frame(0x80, "x"), nil, false, ErrProtocol, 1002},
-		{"a message within a message", join(frame(0x01, "x"), frame(0x81, "x")), nil, false, ErrProtocol, 1002},
-		{"the wrong masking", func(masked bool) []byte { return frame(0x81, "x")(!masked) }, nil, false, ErrProtocol, 1002},
-		{"a length of 63 bits", header(0x81, 127, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff), nil, false, ErrFrameTooLarge, 1009},
-		{"a negative length", header(0x81, 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff), nil, false, ErrFrameTooLarge, 1009},
-		{"a header one byte over the limit", header(0x81, 127, 0, 0, 0, 0, 0, 0x10, 0, 1), nil, false, ErrFrameTooLarge, 1009},
-		{"fragments over the limit", join(frame(0x01, strings.Repeat("x", 1<<20)), frame(0x00, "x")), nil, false, ErrFrameTooLarge, 1009},
-	}
-	for _, tt := range tests {
-		for _, server := range []bool{true, false} {
-			t.Run(tt.name+map[bool]string{true: " from a client", false: " from a server"}[server], func(t *testing.T) {
-				c, raw := rawPair(t, server)
-				wrote := result(func() error { _, err := raw.Write(tt.send(raw.masked)); return err })
-				for _, want := range tt.frames {
-					p, binary, err := c.ReadFrame()
-					if err != nil || string(p) != want || binary != tt.binary {
-						t.Fatalf("got %q (binary %v), %v", p, binary, err)
-					}
-				}
-				_, _, err := c.ReadFrame()
-				var goodbye *CloseError
-				if tt.want == nil && (!errors.As(err, &goodbye) || goodbye.Code != tt.code) || tt.want != nil && !errors.Is(err, tt.want) {
-					t.Errorf("ReadFrame: %v", err)
-				}
-				within(t, "the raw writer", wrote)
-				op, payload := raw.frame(t)
-				if op != opClose || parseClose(payload).Code != tt.code {
-					t.Errorf("sent opcode %d %q, want close %d", op, payload, tt.code)
-				}
-				closed := result(func() error { return c.Close(1000, "") })
-				if tt.want != nil && !server { // what still comes is thrown away, not reset
-					if _, err := raw.Write(make([]byte, 100_000)); err != nil {
-						t.Errorf("the peer was reset: %v", err)
-					}
-				}
-				_ = raw.SetReadDeadline(time.Now().Add(5 * time.Second))
-				if n, err := raw.r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-					t.Errorf("after the close frame: %d bytes, %v", n, err)
-				}
-				_ = raw.Close()
-				if err := within(t, "Close", closed); err != nil {
-					t.Errorf("Close: %v", err)
-				}
-			})
-		}
 	}
 }
 

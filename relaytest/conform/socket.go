@@ -41,6 +41,7 @@ type frame struct {
 	rsv      byte // 4, 2 and 1 are RSV1, RSV2 and RSV3
 	more     bool // FIN is not set
 	unmasked bool
+	wide     bool // 64 bits for the length, however short
 	deflate  bool // as permessage-deflate does
 	payload  []byte
 }
@@ -56,14 +57,14 @@ func (f frame) encode() []byte {
 	}
 	b := []byte{first, 0}
 	switch n := len(f.payload); {
-	case n <= 125:
-		b[1] = byte(n)
-	case n <= 0xffff:
-		b[1] = 126
-		b = binary.BigEndian.AppendUint16(b, uint16(n))
-	default:
+	case f.wide || n > 0xffff:
 		b[1] = 127
 		b = binary.BigEndian.AppendUint64(b, uint64(n))
+	case n <= 125:
+		b[1] = byte(n)
+	default:
+		b[1] = 126
+		b = binary.BigEndian.AppendUint16(b, uint16(n))
 	}
 	if f.unmasked {
 		return append(b, f.payload...)
