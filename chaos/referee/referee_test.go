@@ -62,6 +62,7 @@ func TestEachViolationIsSeen(t *testing.T) {
 		"lost without a word":        func(g *game) {},
 		"arrived twice":              func(g *game) { g.Arrived(g.b, g.sent[0]); g.Arrived(g.b, g.sent[0]) },
 		"arrived twice: ":            func(g *game) { g.Arrived(g.b, g.sent[0]); g.Arrived(g.a, bounced(g.sent[0])) },
+		"{peer":                      func(g *game) { g.Arrived(g.a, bounced(g.sent[0])); g.Arrived(g.a, bounced(g.sent[0])) },
 		"reported twice":             func(g *game) { g.InDoubt(g.sent[0]); g.InDoubt(g.sent[0]) },
 		"said not to have been sent": func(g *game) { g.Returned(g.sent[0]); g.Arrived(g.b, g.sent[0]) },
 		"it was:":                    func(g *game) { g.Refused(g.sent[0]); g.InDoubt(g.sent[0]) },
@@ -120,6 +121,16 @@ func TestWhatIsSentAgainMayArriveAgain(t *testing.T) {
 	}
 	account, violations := g.Judge(Rules{Resending: true})
 	if want := (Account{Sent: 3, Once: 3, Copies: 2, Late: 1}); account != want || violations != nil {
+		t.Errorf("%v, %q", account, violations)
+	}
+}
+
+func TestBouncesHaveNoOrder(t *testing.T) {
+	g := play(2)
+	g.Arrived(g.a, bounced(g.sent[1]))
+	g.Arrived(g.a, bounced(g.sent[0]))
+	account, violations := g.Judge(Rules{})
+	if want := (Account{Sent: 2, Bounced: 2}); account != want || violations != nil {
 		t.Errorf("%v, %q", account, violations)
 	}
 }
