@@ -2,10 +2,13 @@ package relay
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/seed73300619/relay/supervisor"
@@ -68,7 +71,7 @@ func (c *Client) token(ctx context.Context) (string, error) {
 	}
 }
 
-// scrub takes out of an error what the relay repeated of our headers.
+// scrub takes out of an error what the relay repeated of our secrets.
 func (c *Client) scrub(err error) error {
 	switch told := err.(type) {
 	case *transport.CloseError:
@@ -81,8 +84,8 @@ func (c *Client) scrub(err error) error {
 	return err
 }
 
-// hide replaces the values of our headers, with and without a scheme such as
-// Bearer, in what the relay says. Short ones cannot be secrets.
+// hide replaces, in what the relay says, the values of our headers, with and
+// without a scheme such as Bearer, and what is secret in the address.
 func (c *Client) hide(text string) string {
 	for _, values := range c.sent {
 		for _, value := range values {
@@ -90,10 +93,43 @@ func (c *Client) hide(text string) string {
 			if !ok {
 				token = value
 			}
-			if len(token) >= 6 {
-				text = strings.ReplaceAll(text, token, "[hidden]")
-			}
+			text = conceal(text, token)
 		}
 	}
+	for _, secret := range c.cfg.secrets {
+		text = conceal(text, secret)
+	}
 	return text
+}
+
+// conceal replaces a secret in a text. What is short cannot be one.
+func conceal(text, secret string) string {
+	if len(secret) < 6 {
+		return text
+	}
+	return strings.ReplaceAll(text, secret, "[hidden]")
+}
+
+// secretsOf returns what an address holds that must not be shown, in all forms
+// in which somebody could repeat it. The longest come first, as one may contain
+// another.
+func secretsOf(u *url.URL) (secrets []string) {
+	add := func(s string) { secrets = append(secrets, s, url.QueryEscape(s), url.PathEscape(s)) }
+	if u.User != nil {
+		password, _ := u.User.Password()
+		pair := u.User.Username() + ":" + password
+		add(base64.StdEncoding.EncodeToString([]byte(pair)))
+		for _, s := range []string{u.User.String(), pair, u.User.Username(), password} {
+			add(s)
+		}
+	}
+	for _, part := range strings.Split(u.RawQuery, "&") {
+		_, value, _ := strings.Cut(part, "=")
+		secrets = append(secrets, part, value)
+		if plain, err := url.QueryUnescape(value); err == nil {
+			add(plain)
+		}
+	}
+	slices.SortStableFunc(secrets, func(a, b string) int { return len(b) - len(a) })
+	return slices.Compact(secrets)
 }

@@ -43,7 +43,8 @@ const (
 // config is what New makes of its arguments; constant from then on.
 type config struct {
 	address          string
-	shown            string // the address as it may be shown: without userinfo and query
+	shown            string   // the address as it may be shown: without userinfo and query
+	secrets          []string // what else is in it
 	name             string
 	uuid             uuid.UUID
 	header           http.Header
@@ -304,13 +305,14 @@ func atLeastOne(option string, n int, unit string) error {
 
 // configure checks the arguments of New.
 func configure(address string, opts []Option) (config, error) {
-	shown, err := checkAddress(address)
+	shown, secrets, err := checkAddress(address)
 	if err != nil {
 		return config{}, err
 	}
 	c := config{
 		address:          address,
 		shown:            shown,
+		secrets:          secrets,
 		timeout:          defaultTimeout,
 		reconnect:        true,
 		backoffMin:       defaultBackoffMin,
@@ -375,13 +377,13 @@ func hostName() string {
 }
 
 // checkAddress says what is wrong with an address, without its secrets, and
-// returns it as it may be shown.
-func checkAddress(address string) (shown string, err error) {
-	bad := func(what string, quoted ...any) (string, error) {
+// returns it as it may be shown, and the secrets.
+func checkAddress(address string) (shown string, secrets []string, err error) {
+	bad := func(what string, quoted ...any) (string, []string, error) {
 		if len(quoted) > 0 && !strings.ContainsAny(address, "@?#") { // or it could be part of a password or a token
 			what += ": " + fmt.Sprint(quoted...)
 		}
-		return "", fmt.Errorf("%w: %s; it should look like ws://host:8700 or wss://host", ErrAddress, what)
+		return "", nil, fmt.Errorf("%w: %s; it should look like ws://host:8700 or wss://host", ErrAddress, what)
 	}
 	if strings.ContainsFunc(address, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
 		return bad("it holds blanks or control characters")
@@ -408,5 +410,5 @@ func checkAddress(address string) (shown string, err error) {
 			return bad("the port is not between 1 and 65535", strconv.Quote(port))
 		}
 	}
-	return scheme + "://" + u.Host + u.EscapedPath(), nil
+	return scheme + "://" + u.Host + u.EscapedPath(), secretsOf(u), nil
 }

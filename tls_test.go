@@ -135,7 +135,7 @@ func TestT46_TLSFailuresArePermanentAndInsecureWarns(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			url, opened := secureRelay(t, test.server)
-			said := new(ear)
+			said := newEar()
 			c, err := relay.New(url, append(test.options, said.logger(), relay.WithBackoff(time.Millisecond, time.Millisecond))...)
 			if err != nil {
 				t.Fatal(err)
