@@ -17,7 +17,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed73300619/relay"
-	"github.com/seed73300619/relay/codec"
 	"github.com/seed73300619/relay/relaytest"
 	"github.com/seed73300619/relay/transport"
 )
@@ -561,96 +560,6 @@ func TestSendWithAnEndedContext(t *testing.T) {
 	})
 }
 
-// encoded returns the size of a message as c would send it.
-func encoded(t *testing.T, c *relay.Client, m relay.Message) int {
-	t.Helper()
-	m.SourceUUID, m.SourceName, m.DescriptionType = c.UUID(), c.Name(), relay.Offer
-	frame, err := m.Append(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(frame)
-}
-
-func TestTheLimitIsExactAndCountsWhatGoesOverTheWire(t *testing.T) {
-	for _, test := range []struct {
-		name, unit string
-		width      int // of the unit, encoded
-	}{
-		{"ASCII", "x", 1},
-		{"a surrogate pair", "😀", 12},
-		{"a quote", `"`, 2},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, r *relaytest.Relay) {
-				reader, c := r.Client("reader", relay.WithUUID(nobody)), r.Client("sender")
-				w := watching(c)
-				connect(t, reader)
-				room := 1<<20 - encoded(t, c, to(nobody, ""))
-				fits := strings.Repeat(test.unit, room/test.width) + strings.Repeat("y", room%test.width)
-				over := fits + "z"
-				if n := encoded(t, c, to(nobody, fits)); n != 1<<20 {
-					t.Fatal(n)
-				}
-				if err := c.Send(t.Context(), to(nobody, fits)); err != nil {
-					t.Error(err)
-				}
-				if err := c.Send(t.Context(), to(nobody, over)); !errors.Is(err, relay.ErrTooLarge) {
-					t.Error(err)
-				}
-				c.Outbox() <- to(nobody, over)
-				c.Outbox() <- to(nobody, fits)
-				if got := receive(t, reader, 2); got[0] != fits || got[1] != fits {
-					t.Error("not what was sent")
-				}
-				synctest.Wait()
-				dropped := of[relay.Dropped](w)
-				if len(dropped) != 1 || !errors.Is(dropped[0].Err, relay.ErrTooLarge) || dropped[0].Message.Description != over {
-					t.Errorf("%d Dropped events", len(dropped))
-				}
-				if stats := c.Stats(); stats.Dropped != 1 || stats.Sent != 2 || stats.Connects != 1 {
-					t.Errorf("%+v", stats)
-				}
-			})
-		})
-	}
-}
-
-func TestWhatCannotBeEncodedHarmsNobody(t *testing.T) {
-	bad := map[string]relay.Message{
-		"invalid UTF-8":            to(nobody, "\xff"),
-		"invalid UTF-8 in a name":  {PeerUUID: nobody, SourceName: "\xff"},
-		"unknown description type": {PeerUUID: nobody, DescriptionType: "rollback"},
-	}
-	bubble(t, func(t *testing.T, r *relaytest.Relay) {
-		reader, c := r.Client("reader", relay.WithUUID(nobody)), r.Client("sender")
-		w := watching(c)
-		connect(t, reader)
-		i := 0
-		for name, m := range bad {
-			c.Outbox() <- to(nobody, fmt.Sprint(i))
-			var encode *codec.EncodeError
-			if err := c.Send(t.Context(), m); !errors.As(err, &encode) {
-				t.Errorf("%s: Send: %v", name, err)
-			}
-			c.Outbox() <- m
-			c.Outbox() <- to(nobody, fmt.Sprint(i+1))
-			i += 2
-		}
-		equal(t, "received", receive(t, reader, i), numbers(0, i))
-		synctest.Wait()
-		for _, e := range of[relay.Dropped](w) {
-			var encode *codec.EncodeError
-			if !errors.As(e.Err, &encode) {
-				t.Error(e)
-			}
-		}
-		if n := len(of[relay.Dropped](w)); n != len(bad) || c.Stats().Dropped != uint64(n) || c.Stats().Connects != 1 {
-			t.Errorf("%d Dropped events, %+v", n, c.Stats())
-		}
-	})
-}
-
 func TestWhatIsFilledIn(t *testing.T) {
 	other := uuid.New()
 	bubble(t, func(t *testing.T, r *relaytest.Relay) {
@@ -675,80 +584,6 @@ func TestWhatIsFilledIn(t *testing.T) {
 		if !slices.Equal(p.messages, want) {
 			t.Errorf("got %+v", p.messages)
 		}
-	})
-}
-
-// A relay that blames the traffic is not to be sent the same again.
-func TestPoison(t *testing.T) {
-	for _, code := range []int{1007, 1009, 4000, 4003} {
-		for _, resend := range []int{0, 100} {
-			t.Run(fmt.Sprintf("close code %d, resend %d", code, resend), func(t *testing.T) {
-				bubble(t, func(t *testing.T, r *relaytest.Relay) {
-					p := &tape{}
-					p.react = func(conn transport.Conn, m relay.Message) bool {
-						if m.Description != "poison" {
-							return true
-						}
-						p.messages = append(p.messages, m)
-						go func() { _ = conn.Close(code, "") }()
-						return false
-					}
-					r.Script(p.serve)
-					c := r.Client("sender", relay.WithResend(resend))
-					w := watching(c)
-					for _, text := range []string{"0", "1"} {
-						if err := c.Send(t.Context(), to(nobody, text)); err != nil {
-							t.Fatal(err)
-						}
-					}
-					if err := c.Flush(t.Context()); err != nil {
-						t.Fatal(err)
-					}
-					if err := c.Send(t.Context(), to(nobody, "poison")); err != nil {
-						t.Fatal(err)
-					}
-					time.Sleep(time.Minute)
-					c.Outbox() <- to(nobody, "2")
-					time.Sleep(time.Hour)
-					equal(t, "handled", p.texts(), []string{"0", "1", "poison", "2"})
-					equal(t, "in doubt", w.doubts(), []string{"poison"})
-					if stats := c.Stats(); stats.InDoubt != 1 || stats.Resent != 0 || stats.Connects != 2 {
-						t.Errorf("%+v", stats)
-					}
-				})
-			})
-		}
-	}
-}
-
-func TestThePoisonOfAFloodIsNotSentTwice(t *testing.T) {
-	bubble(t, func(t *testing.T, r *relaytest.Relay) {
-		p := &tape{}
-		seen := 0
-		p.react = func(conn transport.Conn, m relay.Message) bool {
-			if m.Description == "0500" {
-				seen++
-				go func() { _ = conn.Close(4003, "Message length exceeds limit.") }()
-			}
-			return true
-		}
-		r.Script(p.serve)
-		c := r.Client("sender", relay.WithResend(10000))
-		w := watching(c)
-		var a account
-		for i := range 1000 {
-			text := fmt.Sprintf("%04d", i)
-			c.Outbox() <- to(nobody, text)
-			a.accepted = append(a.accepted, text)
-		}
-		if err := c.Close(); err != nil {
-			t.Fatal(err)
-		}
-		<-w.done
-		if seen != 1 || !slices.Contains(w.doubts(), "0500") {
-			t.Errorf("the poison was sent %d times", seen)
-		}
-		outcomes{delivered: p.texts(), doubtful: w.doubts()}.audit(t, true, a)
 	})
 }
 
