@@ -189,7 +189,7 @@ func (a *attempt) secure(ctx context.Context, conn net.Conn, host string) (net.C
 
 // upgrade does the WebSocket handshake.
 func (a *attempt) upgrade(ctx context.Context, conn net.Conn, header http.Header) (*session, error) {
-	w := &wire{Conn: conn}
+	w := &wire{Conn: conn, bytewise: true}
 	ready := func(context.Context, string, string) (net.Conn, error) { return w, nil }
 	gorilla := websocket.Dialer{
 		NetDialContext:    ready,

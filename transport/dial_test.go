@@ -438,7 +438,7 @@ func relayTo(t *testing.T, c net.Conn, host, hello string) {
 	<-done
 }
 
-func TestDialThroughProxies(t *testing.T) {
+func TestT47_DialThroughProxies(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		for _, scheme := range []string{"http", "https", "socks5"} {
 			t.Run(fmt.Sprintf("%s proxy, TLS to the relay: %v", scheme, secure), func(t *testing.T) {
@@ -507,7 +507,7 @@ func socksProxy(t *testing.T, c net.Conn) {
 	relayTo(t, c, fmt.Sprintf("%s:%d", host, int(port[0])<<8|int(port[1])), "\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
 }
 
-func TestProxyRefusals(t *testing.T) {
+func TestT47_ProxyRefusals(t *testing.T) {
 	socks := func(answers ...string) func(net.Conn) {
 		return func(c net.Conn) {
 			for _, a := range answers {

@@ -23,6 +23,7 @@ var errHandshakeSize = errors.New("the answer is too long")
 // session writes its own.
 type wire struct {
 	net.Conn
+	bytewise  bool // before open: the frame behind the answer is for the checker
 	open      bool // set once, before the session starts: the handshake is over
 	count     atomic.Int64
 	err       error // of the last Read that brought nothing, or of a Write in the handshake
@@ -39,8 +40,8 @@ func (w *wire) Read(p []byte) (int, error) {
 	case w.count.Load() > handshakeBytes:
 		w.err = errHandshakeSize
 		return 0, w.err
-	default:
-		p = p[:min(len(p), 1)] // byte by byte: the frame behind the answer is for the checker
+	case w.bytewise:
+		p = p[:min(len(p), 1)]
 	}
 	n, err := w.Conn.Read(p)
 	w.count.Add(int64(n))
