@@ -243,7 +243,7 @@ func TestHeadersOfTheHandshakeItselfArePermanentlyRefused(t *testing.T) {
 
 // The proxy of the environment is for the default dialer only. The environment
 // is read once per process, so this test needs one of its own.
-func TestADialFunctionGetsTheRelaysAddressDespiteAProxyInTheEnvironment(t *testing.T) {
+func TestT47_ADialFunctionGetsTheRelaysAddressDespiteAProxyInTheEnvironment(t *testing.T) {
 	if os.Getenv("RELAY_TEST_PROXY") == "" {
 		child := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$")
 		child.Env = append(os.Environ(), "RELAY_TEST_PROXY=1", "GORACE=atexit_sleep_ms=0", "HTTP_PROXY=http://proxy.test:3128", "http_proxy=http://proxy.test:3128", "NO_PROXY=", "no_proxy=")
