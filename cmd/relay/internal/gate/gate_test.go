@@ -51,7 +51,7 @@ func accepts(l *Listener) <-chan net.Conn {
 	return in
 }
 
-func TestConnectionsAreSpreadOutToTheRate(t *testing.T) {
+func TestT44_ConnectionsAreSpreadOutToTheRate(t *testing.T) {
 	tests := []struct {
 		name   string
 		limits Limits
