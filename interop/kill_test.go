@@ -17,7 +17,7 @@ import (
 	"github.com/seed73300619/relay"
 )
 
-func TestKill_every_message_accepted_has_exactly_one_fate(t *testing.T) {
+func TestT12_every_message_accepted_has_exactly_one_fate(t *testing.T) {
 	t.Parallel()
 	rounds := 20
 	if testing.Short() {
@@ -114,10 +114,10 @@ func (s *survivor) next() relay.Message {
 	return m
 }
 
-// sendUntil offers a message every few milliseconds, and waits as long as the
+// sendUntil offers a message every millisecond, and waits as long as the
 // client does not take it.
 func (s *survivor) sendUntil(stop <-chan struct{}) {
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
 		m := s.next()
