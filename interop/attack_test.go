@@ -207,7 +207,11 @@ type bystander struct {
 }
 
 func join(ctx context.Context, url string) (*bystander, error) {
-	ws, err := new(transport.Dialer).Dial(ctx, url)
+	return joinBy(ctx, url, transport.Dialer{})
+}
+
+func joinBy(ctx context.Context, url string, d transport.Dialer) (*bystander, error) {
+	ws, err := d.Dial(ctx, url)
 	if err != nil {
 		return nil, err
 	}
