@@ -168,6 +168,18 @@ func endpoint(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprint(r.Form, r.Header), 500)
 	case "slow":
 		stuck(r)
+	case "expired":
+		says(`{"active": true, "sub": "alice", "aud": "the relay", "exp": 1}`)(w, r)
+	case "huge":
+		says(good("alice")+strings.Repeat(" ", 10<<20))(w, r)
+	case "page":
+		fmt.Fprint(w, "<html>", r.Form, r.Header)
+	case "word":
+		says(`{"active": "true", "sub": "alice", "aud": "the relay", "token": "c4n4ry"}`)(w, r)
+	case "elsewhere":
+		http.Redirect(w, r, "/c4n4ry", http.StatusTemporaryRedirect)
+	case "cut":
+		broken("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"+good("alice"), true)(w, r)
 	default:
 		user, _, _ := strings.Cut(token, "/")
 		says(good(user))(w, r)
@@ -206,6 +218,88 @@ func TestT42_ARelayClosesInTheWordsOfTheRealOne(t *testing.T) {
 	again := dialAs(t, url, "Bearer c4n4ry-alice/with-another-token")
 	again.register(aliceID)
 	alice.expectClose(4004, "Relay received a registration with the same ID. This might mean that the endpoint is running in multiple locations.")
+}
+
+// Everybody who must not get in tries, many times and all at once, while two who
+// may talk, and others who may come and go.
+func TestT42_NobodyGetsInByAHostileEndpoint(t *testing.T) {
+	const times = 20
+	kinds := []struct {
+		headers []string
+		code    int
+		reason  string
+	}{
+		{nil, 4001, missing},
+		{[]string{"c4n4ry-alice"}, 4001, malformed},
+		{[]string{"Bearer"}, 4001, malformed},
+		{[]string{"Bearer c4n4ry alice"}, 4001, malformed},
+		{[]string{"Basic YzRuNHJ5"}, 4001, malformed},
+		{[]string{"Bearer c4n4ry-expired"}, 4002, revoked},
+		{[]string{"Bearer c4n4ry-revoked"}, 4002, revoked},
+		{[]string{"Bearer c4n4ry-foreign"}, 4002, foreign[:123]},
+		{[]string{"Bearer c4n4ry-broken"}, 1011, ""}, // nobody can tell: it may try again
+		{[]string{"Bearer c4n4ry-slow"}, 1011, ""},
+		{[]string{"Bearer c4n4ry-huge"}, 1011, ""},
+		{[]string{"Bearer c4n4ry-page"}, 1011, ""},
+		{[]string{"Bearer c4n4ry-word"}, 1011, ""},
+		{[]string{"Bearer c4n4ry-elsewhere"}, 1011, ""},
+		{[]string{"Bearer c4n4ry-cut"}, 1011, ""},
+	}
+	s := newRelay(t, introspection(t, newStub(t, endpoint).URL, func(c *auth.IntrospectionConfig) { c.Timeout = time.Second }))
+	url := listen(t, s)
+	alice, other := dialAs(t, url, "Bearer c4n4ry-alice"), dialAs(t, url, "Bearer c4n4ry-alice")
+	alice.register(aliceID)
+	other.register(bobID)
+
+	var hostile sync.WaitGroup
+	for range times {
+		for _, kind := range kinds {
+			p := dialAs(t, url, kind.headers...)
+			hostile.Go(func() {
+				frame, _ := codec.Registration{Name: "c4n4ry", UUID: uuid.New()}.Append(nil)
+				err := errors.Join(p.WriteFrame(frame), p.Flush())
+				if err == nil {
+					frame, _, err = p.ReadFrame()
+				}
+				if bye, ok := errors.AsType[*transport.CloseError](err); !ok || bye.Code != kind.code || bye.Reason != kind.reason {
+					t.Errorf("%q: %s, %v, want %d %q", kind.headers, frame, err, kind.code, kind.reason)
+				}
+				p.Close(1000, "")
+			})
+		}
+	}
+	over := make(chan struct{})
+	go func() { hostile.Wait(); close(over) }()
+	talked, came := 0, 0
+	slowest := time.Duration(0)
+	for during := true; during; talked++ {
+		select {
+		case <-over:
+			during = false
+		default:
+		}
+		start := time.Now()
+		other.send(bobID, aliceID, "meanwhile")
+		alice.receive("meanwhile", "")
+		slowest = max(slowest, time.Since(start))
+		if talked%100 == 0 {
+			start = time.Now()
+			good := dialAs(t, url, "Bearer c4n4ry-alice")
+			good.register(uuid.New())
+			good.Close(1000, "")
+			slowest = max(slowest, time.Since(start))
+			came++
+		}
+	}
+	if slowest > 10*time.Second || came == 0 {
+		t.Errorf("others waited for %v", slowest)
+	}
+	st := s.Stats()
+	if st.Registrations != uint64(2+came) || st.RefusedUnauthorized != 5*times || st.RefusedForbidden != 3*times || st.RefusedAuth != 7*times {
+		t.Errorf("%d registrations, %d, %d and %d refused", st.Registrations, st.RefusedUnauthorized, st.RefusedForbidden, st.RefusedAuth)
+	}
+	t.Logf("%d refused: %d with 4001, %d with 4002, %d with 1011; meanwhile %d messages and %d registrations of others, at most %v each",
+		times*len(kinds), st.RefusedUnauthorized, st.RefusedForbidden, st.RefusedAuth, talked, came, slowest.Round(time.Microsecond))
 }
 
 func TestT42_ASlowEndpointHoldsUpOnlyWhoIsNew(t *testing.T) {
