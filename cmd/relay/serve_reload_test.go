@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net/http"
 	"os"
@@ -87,9 +88,10 @@ func TestHangUpTellsWhatNeedsARestart(t *testing.T) {
 	}
 }
 
-func TestHangUpReloadsCertificates(t *testing.T) {
+func TestT45_HangUpReloadsCertificatesUnderAHundredClients(t *testing.T) {
 	first, cert, key := certificate(t, "127.0.0.1", time.Now().Add(48*time.Hour))
 	second, newCert, newKey := certificate(t, "127.0.0.1", time.Now().Add(48*time.Hour))
+	_, oldCert, oldKey := certificate(t, "127.0.0.1", time.Now().Add(-time.Hour))
 	serve := start(t, nil, "serve", "--addr", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key)
 	address := serve.stdout.await(t, "listening on wss://")
 	shown := func() string {
@@ -107,13 +109,62 @@ func TestHangUpReloadsCertificates(t *testing.T) {
 		}
 		return string(text)
 	}
-	hangUp(t, serve, cert, content(newCert), "not reloaded, everything stays as it was") // with the key of the old one
-	if shown() != string(first.Certificate[0]) {
-		t.Error("half of a pair was taken")
+	trusted, err := x509.ParseCertificate(first.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
 	}
-	hangUp(t, serve, key, content(newKey), "msg=reloaded")
-	if shown() != string(second.Certificate[0]) {
-		t.Error("it is still the old one")
+	roots := x509.NewCertPool()
+	roots.AddCert(trusted)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
+	defer cancel()
+	live := make([]*relay.Client, 100)
+	for i := range live {
+		if live[i], err = relay.New("wss://"+address, relay.WithTLSConfig(&tls.Config{RootCAs: roots})); err != nil {
+			t.Fatal(err)
+		}
+		defer live[i].Close()
+	}
+	talk := func() { // in a ring
+		t.Helper()
+		for i, c := range live {
+			if err := c.Send(ctx, relay.Message{PeerUUID: live[(i+1)%len(live)].UUID(), Description: "still there"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, c := range live {
+			if m, err := c.Recv(ctx); err != nil || m.Undelivered() {
+				t.Fatalf("%+v, %v", m, err)
+			}
+		}
+	}
+	for _, c := range live {
+		if err := c.Connect(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	talk()
+	good := content(newCert)
+	for _, step := range []struct {
+		name, path, content, says string
+		want                      []byte
+	}{
+		{"with the key of the old one", cert, good, "not reloaded, everything stays as it was", first.Certificate[0]},
+		{"half written", cert, good[:len(good)/2], "not reloaded, everything stays as it was", first.Certificate[0]},
+		{"one that has expired, with the wrong key", cert, content(oldCert), "not reloaded, everything stays as it was", first.Certificate[0]},
+		{"one that has expired", key, content(oldKey), "not reloaded, everything stays as it was", first.Certificate[0]},
+		{"the new key, without its certificate", key, content(newKey), "not reloaded, everything stays as it was", first.Certificate[0]},
+		{"both", cert, good, "msg=reloaded", second.Certificate[0]},
+	} {
+		hangUp(t, serve, step.path, step.content, step.says)
+		if shown() != string(step.want) {
+			t.Errorf("%s: the wrong certificate is shown", step.name)
+		}
+		talk()
+	}
+	for i, c := range live {
+		if st := c.Stats(); st.Connects != 1 || st.Sent != 7 || c.State() != relay.Connected {
+			t.Errorf("client %d is %v: %+v", i, c.State(), st)
+		}
 	}
 }
 

@@ -21,10 +21,7 @@ func TestT45_WhatIsOnTheDiskIsUsedOnceItIsGood(t *testing.T) {
 	expired, expiredKey := s.issue(t, 3, time.Now().Add(-time.Hour))
 	p := s.load(t)
 	address := serve(t, p)
-	live, serial, err := dial(t, address, s.roots())
-	if err != nil || serial != 1 {
-		t.Fatalf("serial %d, %v", serial, err)
-	}
+	live := connect(t, address, s.roots(), 1)
 
 	changes := []struct {
 		name   string
@@ -58,14 +55,59 @@ func TestT45_WhatIsOnTheDiskIsUsedOnceItIsGood(t *testing.T) {
 			if strings.Contains(logged, "PRIVATE KEY") {
 				t.Error("a key is in the log")
 			}
-			if err := echo(live); err != nil {
-				t.Errorf("the live connection: %v", err)
-			}
+			stillThere(t, live)
 		})
 	}
 	if done, refused := p.Reloads(); done != 2 || refused != 5 {
 		t.Errorf("%d reloads, %d refused, want 2 and 5", done, refused)
 	}
+}
+
+// As a relay does it, by itself: each change is in force, or refused, by the next
+// poll, and who is connected notices nothing.
+func TestT45_AChangeIsSeenWithinThePoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const interval = 10 * time.Second
+		s := newSite(t)
+		s.install(t, 1, year())
+		good, key := s.issue(t, 2, year())
+		_, otherKey := s.issue(t, 3, year())
+		expired, expiredKey := s.issue(t, 4, time.Now().Add(-time.Hour))
+		p := s.load(t)
+		live := pipes(t, p, s.roots(), 100, 1)
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { p.Run(ctx, interval) })
+		defer running.Wait()
+		defer stop()
+		for _, c := range []struct {
+			name      string
+			cert, key []byte
+			want      int64
+			logged    string
+		}{
+			{"half written", good[:len(good)/2], key, 1, "level=ERROR"},
+			{"with another key", good, otherKey, 1, "level=ERROR"},
+			{"expired", expired, expiredKey, 1, "level=ERROR"},
+			{"empty", nil, nil, 1, "level=ERROR"},
+			{"good", good, key, 2, "level=INFO"},
+		} {
+			s.write(t, s.Certificate, c.cert)
+			s.write(t, s.Key, c.key)
+			time.Sleep(interval)
+			synctest.Wait()
+			if logged := s.log.take(); strings.Count(logged, "\n") != 1 || !strings.Contains(logged, c.logged) {
+				t.Errorf("%s: logged %q, want one line of %s", c.name, logged, c.logged)
+			}
+			pipes(t, p, s.roots(), 1, c.want)
+			stillThere(t, live)
+		}
+		done, refused := p.Reloads()
+		if done != 1 || refused != 4 {
+			t.Errorf("%d reloads, %d refused, want 1 and 4", done, refused)
+		}
+		t.Logf("%d good pairs taken, %d bad ones refused, each within %v; %d connections stayed", done, refused, interval, len(live))
+	})
 }
 
 func TestReloadSaysWhatIsWrong(t *testing.T) {

@@ -176,6 +176,50 @@ func dial(t *testing.T, address string, config *tls.Config) (*tls.Conn, int64, e
 	return c, c.ConnectionState().PeerCertificates[0].SerialNumber.Int64(), echo(c)
 }
 
+// connect makes a hundred connections that see the serial number.
+func connect(t *testing.T, address string, config *tls.Config, want int64) (live []*tls.Conn) {
+	t.Helper()
+	for range 100 {
+		c, serial, err := dial(t, address, config)
+		if err != nil || serial != want {
+			t.Fatalf("serial %d, %v, want %d", serial, err, want)
+		}
+		live = append(live, c)
+	}
+	return live
+}
+
+// pipes makes n connections in memory that see the serial number.
+func pipes(t *testing.T, p *Pair, config *tls.Config, n int, want int64) (live []*tls.Conn) {
+	t.Helper()
+	config = config.Clone()
+	config.ServerName = "127.0.0.1"
+	for range n {
+		here, there := net.Pipe()
+		server, client := tls.Server(there, p.TLSConfig()), tls.Client(here, config)
+		var echoing sync.WaitGroup
+		echoing.Go(func() { _, _ = io.Copy(server, server) })
+		t.Cleanup(func() { here.Close(); echoing.Wait() })
+		if err := echo(client); err != nil {
+			t.Fatal(err)
+		}
+		if serial := client.ConnectionState().PeerCertificates[0].SerialNumber.Int64(); serial != want {
+			t.Errorf("serial %d, want %d", serial, want)
+		}
+		live = append(live, client)
+	}
+	return live
+}
+
+func stillThere(t *testing.T, live []*tls.Conn) {
+	t.Helper()
+	for i, c := range live {
+		if err := echo(c); err != nil {
+			t.Errorf("live connection %d of %d: %v", i, len(live), err)
+		}
+	}
+}
+
 func echo(c net.Conn) error {
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	if _, err := c.Write([]byte("x")); err != nil {
