@@ -12,7 +12,7 @@ import (
 	"github.com/seed73300619/relay/codec"
 )
 
-func TestWhatAClientMustNotSendEndsItsConnection(t *testing.T) {
+func TestT37_WhatAClientMustNotSendEndsItsConnection(t *testing.T) {
 	const stranger = "ForbiddenError: Client has not registered and authenticated with the relay server."
 	good := message(alice, bob, "hello")
 	tests := []struct {
