@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -13,97 +14,205 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/seed73300619/relay"
 	"github.com/seed73300619/relay/relaytest"
 	"github.com/seed73300619/relay/transport"
 )
 
-func TestCloseInAnyState(t *testing.T) {
-	hold := func(conn transport.Conn) { _, _, _ = conn.ReadFrame(); _, _, _ = conn.ReadFrame() }
-	want := func(c *relay.Client) { _ = c.Inbox(); synctest.Wait() }
-	for _, test := range []struct {
-		name    string
-		prepare func(t *testing.T, r *relaytest.Relay, c *relay.Client)
-		unsent  []string
-		bound   time.Duration
-	}{
-		{"before first use", func(*testing.T, *relaytest.Relay, *relay.Client) {}, nil, 0},
-		{"idle", func(_ *testing.T, _ *relaytest.Relay, c *relay.Client) { _ = c.Outbox(); synctest.Wait() }, nil, 0},
-		{"connected", func(t *testing.T, _ *relaytest.Relay, c *relay.Client) { connect(t, c) }, nil, 0},
-		{"while the upgrade is not answered", func(_ *testing.T, r *relaytest.Relay, c *relay.Client) {
-			r.Handle(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() }))
-			want(c)
-		}, nil, 10 * time.Second},
-		{"while the registration is not answered", func(_ *testing.T, r *relaytest.Relay, c *relay.Client) {
-			r.Script(hold)
-			want(c)
-		}, nil, 10 * time.Second},
-		{"in a pause between attempts", func(_ *testing.T, r *relaytest.Relay, c *relay.Client) {
-			r.Stop()
-			want(c)
-			time.Sleep(time.Hour)
-		}, nil, 0},
-		{"on a frozen link", func(t *testing.T, r *relaytest.Relay, c *relay.Client) {
-			connect(t, c)
-			r.Freeze()
-		}, nil, 10 * time.Second},
-		{"while a Flush waits", func(t *testing.T, r *relaytest.Relay, c *relay.Client) {
-			p := &tape{deaf: true}
-			r.Script(p.serve)
-			connect(t, c)
-			_ = c.Send(t.Context(), to(nobody, "0"))
-			go func() {
-				if err := c.Flush(context.Background()); err == nil {
-					t.Error("a Flush that was not confirmed returned nil")
-				}
-			}()
-			synctest.Wait()
-		}, nil, 10 * time.Second},
-		{"with messages for a relay that is down", func(_ *testing.T, r *relaytest.Relay, c *relay.Client) {
-			r.Stop()
-			for _, text := range numbers(0, 50) {
-				c.Outbox() <- to(nobody, text)
+// closeStages are what a client may be about when it is closed.
+var closeStages = []struct {
+	name    string
+	prepare func(t *testing.T, r *relaytest.Relay, c *relay.Client)
+	unsent  []string
+	bound   time.Duration
+}{
+	{"before first use", func(*testing.T, *relaytest.Relay, *relay.Client) {}, nil, 0},
+	{"idle", func(_ *testing.T, _ *relaytest.Relay, c *relay.Client) { _ = c.Outbox(); synctest.Wait() }, nil, 0},
+	{"connected", func(t *testing.T, _ *relaytest.Relay, c *relay.Client) { connect(t, c) }, nil, 0},
+	{"while the upgrade is not answered", func(_ *testing.T, r *relaytest.Relay, c *relay.Client) {
+		r.Handle(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() }))
+		wantNow(c)
+	}, nil, 10 * time.Second},
+	{"while the registration is not answered", func(_ *testing.T, r *relaytest.Relay, c *relay.Client) {
+		r.Script(func(conn transport.Conn) { _, _, _ = conn.ReadFrame(); _, _, _ = conn.ReadFrame() })
+		wantNow(c)
+	}, nil, 10 * time.Second},
+	{"in a pause between attempts", func(_ *testing.T, r *relaytest.Relay, c *relay.Client) {
+		r.Stop()
+		wantNow(c)
+		time.Sleep(time.Hour)
+	}, nil, 0},
+	{"on a frozen link", func(t *testing.T, r *relaytest.Relay, c *relay.Client) {
+		connect(t, c)
+		r.Freeze()
+	}, nil, 10 * time.Second},
+	{"while a Flush waits", func(t *testing.T, r *relaytest.Relay, c *relay.Client) {
+		p := &tape{deaf: true}
+		r.Script(p.serve)
+		connect(t, c)
+		_ = c.Send(t.Context(), to(nobody, "0"))
+		go func() {
+			if err := c.Flush(context.Background()); err == nil {
+				t.Error("a Flush that was not confirmed returned nil")
 			}
-		}, numbers(0, 50), 10 * time.Second},
-		{"with an outbox that is full and a Send that waits", func(t *testing.T, r *relaytest.Relay, c *relay.Client) {
-			r.Stop()
-			for _, text := range numbers(0, 256) {
-				c.Outbox() <- to(nobody, text)
-			}
-			for range 3 {
-				go func() {
-					if err := c.Send(context.Background(), to(nobody, "late")); !errors.Is(err, relay.ErrClosed) {
-						t.Error(err)
-					}
-				}()
-			}
-			synctest.Wait()
-		}, numbers(0, 256), 10 * time.Second},
-		{"with a Send that was taken and waits", func(t *testing.T, r *relaytest.Relay, c *relay.Client) {
-			r.Stop()
+		}()
+		synctest.Wait()
+	}, nil, 10 * time.Second},
+	{"with messages for a relay that is down", func(_ *testing.T, r *relaytest.Relay, c *relay.Client) {
+		r.Stop()
+		for _, text := range numbers(0, 50) {
+			c.Outbox() <- to(nobody, text)
+		}
+	}, numbers(0, 50), 10 * time.Second},
+	{"with an outbox that is full and a Send that waits", func(t *testing.T, r *relaytest.Relay, c *relay.Client) {
+		r.Stop()
+		for _, text := range numbers(0, 256) {
+			c.Outbox() <- to(nobody, text)
+		}
+		for range 3 {
 			go func() {
 				if err := c.Send(context.Background(), to(nobody, "late")); !errors.Is(err, relay.ErrClosed) {
 					t.Error(err)
 				}
 			}()
-			synctest.Wait()
-		}, nil, 10 * time.Second},
-	} {
-		t.Run(test.name, func(t *testing.T) {
+		}
+		synctest.Wait()
+	}, numbers(0, 256), 10 * time.Second},
+	{"with a Send that was taken and waits", func(t *testing.T, r *relaytest.Relay, c *relay.Client) {
+		r.Stop()
+		go func() {
+			if err := c.Send(context.Background(), to(nobody, "late")); !errors.Is(err, relay.ErrClosed) {
+				t.Error(err)
+			}
+		}()
+		synctest.Wait()
+	}, nil, 10 * time.Second},
+}
+
+// wantNow asks a client of a bubble for a connection, and waits for what follows.
+func wantNow(c *relay.Client) {
+	_ = c.Inbox()
+	synctest.Wait()
+}
+
+// closing calls Close n times at once, and returns what was not sent, each
+// message as often as it was returned. All calls must return within the bound.
+func closing(t *testing.T, c *relay.Client, n int, bound time.Duration) []string {
+	t.Helper()
+	var mu sync.Mutex
+	var all []string
+	var calls sync.WaitGroup
+	start := time.Now()
+	for range n {
+		calls.Go(func() {
+			err := c.Close()
+			if d := time.Since(start); d > bound {
+				t.Errorf("Close took %v, want at most %v", d, bound)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, unsent(t, err)...)
+		})
+	}
+	calls.Wait()
+	return all
+}
+
+// checkNoClient fails if a goroutine of a client, or one in a call of it, is left
+// in the bubble.
+func checkNoClient(t *testing.T) {
+	t.Helper()
+	synctest.Wait() // for calls that have their answer to return
+	stacks := make([]byte, 1<<20)
+	for stack := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+		if strings.Contains(stack, "/relay.(*Client)") || strings.Contains(stack, "/relay.(*session)") {
+			t.Errorf("left behind: %s", stack)
+		}
+	}
+}
+
+// Whatever a client is about, Close ends it within its bound, however many call
+// it: each message that was not sent comes back once, the others get nil, and no
+// goroutine is left.
+func TestT23_CloseAtEachStage(t *testing.T) {
+	for _, test := range closeStages {
+		for _, callers := range []int{1, 100} {
+			t.Run(fmt.Sprintf("%s, %d times", test.name, callers), func(t *testing.T) {
+				bubble(t, func(t *testing.T, r *relaytest.Relay) {
+					c := r.Client("c")
+					test.prepare(t, r, c)
+					equal(t, "unsent", closing(t, c, callers, test.bound), test.unsent)
+					checkNoClient(t)
+					if err := c.Close(); err != nil {
+						t.Error("Close once more:", err)
+					}
+					checkEnded(t, c)
+				})
+			})
+		}
+	}
+}
+
+// At each step of opening a connection: nothing to send is nothing to wait for,
+// and a message is given the time that Close has.
+func TestT23_CloseAtEachStepOfOpening(t *testing.T) {
+	for _, test := range stuckSteps {
+		for _, pending := range []int{0, 1, 10} {
+			t.Run(fmt.Sprintf("%s, %d messages", test.name, pending), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					c, err := relay.New(test.scheme+"://relay.test", test.network)
+					if err != nil {
+						t.Fatal(err)
+					}
+					bound := time.Duration(0)
+					wantNow(c)
+					time.Sleep(time.Second)
+					for _, text := range numbers(0, pending) {
+						c.Outbox() <- to(nobody, text)
+						bound = 10 * time.Second
+					}
+					equal(t, "unsent", closing(t, c, 100, bound), numbers(0, pending))
+					checkNoClient(t)
+					checkEnded(t, c)
+					time.Sleep(time.Hour) // for the dripping ends to notice
+				})
+			})
+		}
+	}
+}
+
+// In the midst of a write that the other side does not take: what was written is
+// in doubt, what was not comes back, and nothing is both.
+func TestT23_CloseDuringAStuckWrite(t *testing.T) {
+	for _, callers := range []int{1, 100} {
+		t.Run(fmt.Sprint(callers, " times"), func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *relaytest.Relay) {
+				p := &tape{}
+				r.Script(p.serve)
 				c := r.Client("c")
-				test.prepare(t, r, c)
-				var err error
-				if d := took(func() { err = c.Close() }); d > test.bound {
-					t.Errorf("Close took %v", d)
+				w := watching(c)
+				connect(t, c)
+				r.Freeze()
+				var a account
+				for i := range 10 { // a few of them fill the connection
+					text := fmt.Sprintf("s:%d%s", i, strings.Repeat("x", 100<<10))
+					select {
+					case c.Outbox() <- to(nobody, text):
+						a.accepted = append(a.accepted, text)
+					case <-time.After(time.Second):
+					}
 				}
-				equal(t, "unsent", unsent(t, err), test.unsent)
-				if err := c.Close(); err != nil {
-					t.Error("second Close:", err)
+				if n := len(a.accepted); n < 3 || n > 5 {
+					t.Fatalf("%d messages were accepted: the write is not stuck", n)
 				}
-				checkEnded(t, c)
+				rest := closing(t, c, callers, 10*time.Second)
+				checkNoClient(t)
+				<-w.done
+				outcomes{delivered: p.texts(), doubtful: w.doubts(), unsent: rest}.audit(t, false, a)
+				t.Logf("%d accepted = %d in doubt + %d unsent", len(a.accepted), len(w.doubts()), len(rest))
+				if c.State() != relay.Closed || c.Err() != nil {
+					t.Error(c.State(), c.Err())
+				}
 			})
 		})
 	}
@@ -143,28 +252,7 @@ func checkEnded(t *testing.T, c *relay.Client) {
 	}
 }
 
-func TestCloseFromAHundredGoroutines(t *testing.T) {
-	bubble(t, func(t *testing.T, r *relaytest.Relay) {
-		r.Stop()
-		c := r.Client("c")
-		c.Outbox() <- to(nobody, "0")
-		var mu sync.Mutex
-		var all []string
-		var closing sync.WaitGroup
-		for range 100 {
-			closing.Go(func() {
-				err := c.Close()
-				mu.Lock()
-				defer mu.Unlock()
-				all = append(all, unsent(t, err)...)
-			})
-		}
-		closing.Wait()
-		equal(t, "unsent", all, []string{"0"})
-	})
-}
-
-func TestCloseInsideAReceiveLoop(t *testing.T) {
+func TestT23_CloseInsideAReceiveLoop(t *testing.T) {
 	bubble(t, func(t *testing.T, r *relaytest.Relay) {
 		sender, reader := pair(t, r, relay.InboxPolicy{})
 		flood(t, sender, 1000)
@@ -472,77 +560,4 @@ func TestWithoutReconnectAMessageConnects(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestAThousandGoroutinesAtRandom(t *testing.T) {
-	r := relaytest.New(t)
-	s := seed(t)
-	clients := make([]*relay.Client, 20)
-	for i := range clients {
-		clients[i] = r.Client("c", relay.WithBackoff(time.Millisecond, 20*time.Millisecond))
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
-	defer cancel()
-	var all sync.WaitGroup
-	for i := range 1000 {
-		all.Go(func() {
-			random := rand.New(rand.NewPCG(s, uint64(i)))
-			for ctx.Err() == nil {
-				oneOf(random, ctx, clients[random.IntN(len(clients))], clients[random.IntN(len(clients))].UUID())
-			}
-		})
-	}
-	all.Go(func() {
-		for ctx.Err() == nil {
-			select {
-			case <-time.After(200 * time.Millisecond):
-				r.Cut()
-			case <-ctx.Done():
-			}
-		}
-	})
-	all.Wait()
-	for _, c := range clients {
-		_ = unsent(t, c.Close())
-		for range c.Inbox() {
-		}
-		for range c.Events() {
-		}
-	}
-}
-
-// oneOf does one thing to a client.
-func oneOf(random *rand.Rand, ctx context.Context, c *relay.Client, peer uuid.UUID) {
-	short, cancel := context.WithTimeout(ctx, time.Duration(random.IntN(20))*time.Millisecond)
-	defer cancel()
-	switch n := random.IntN(1000); {
-	case n < 300:
-		_ = c.Send(short, to(peer, "Send"))
-	case n < 500:
-		select {
-		case c.Outbox() <- to(peer, "Outbox"):
-		case <-short.Done():
-		}
-	case n < 700:
-		_, _ = c.Recv(short)
-	case n < 800:
-		_ = c.Flush(short)
-	case n < 850:
-		_ = c.Connect(short)
-	case n < 900:
-		_ = c.TryConnect(short)
-	case n < 930:
-		_, _ = c.State(), c.Stats()
-	case n < 960:
-		_ = c.Run(short)
-	default:
-		select {
-		case <-c.Events():
-		case <-c.Inbox():
-		case <-short.Done():
-		}
-	}
-	if random.IntN(20000) == 0 {
-		_ = c.Close()
-	}
 }

@@ -26,6 +26,9 @@ type names struct {
 	mu   sync.Mutex
 	at   netip.Addr // the zero value: there is no such name
 	mute bool       // it does not even answer
+
+	asking []net.Conn // of those who ask, closed in the end: a resolver is patient
+	over   bool
 }
 
 func newNames(t *testing.T) *names {
@@ -40,8 +43,28 @@ func newNames(t *testing.T) *names {
 	t.Cleanup(func() {
 		_ = conn.Close()
 		serving.Wait()
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.over = true
+		for _, asking := range n.asking {
+			_ = asking.Close()
+		}
 	})
 	return n
+}
+
+// ask connects a resolver to the server.
+func (n *names) ask(ctx context.Context, _, _ string) (net.Conn, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.over {
+		return nil, net.ErrClosed
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "udp", n.conn.LocalAddr().String())
+	if err == nil {
+		n.asking = append(n.asking, conn)
+	}
+	return conn, err
 }
 
 func (n *names) set(address string) {
@@ -110,12 +133,7 @@ func (n *names) answer(query []byte) []byte {
 
 // dialer opens connections to names that this server knows.
 func (n *names) dialer() relay.Option {
-	d := net.Dialer{Resolver: &net.Resolver{
-		PreferGo: true,
-		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "udp", n.conn.LocalAddr().String())
-		},
-	}}
+	d := net.Dialer{Resolver: &net.Resolver{PreferGo: true, Dial: n.ask}}
 	return relay.WithDialContext(d.DialContext)
 }
 

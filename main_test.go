@@ -59,6 +59,31 @@ func leftover(patience time.Duration) string {
 	}
 }
 
+// leavesNothing fails a test, at its very end, if there are more goroutines or
+// open files then than there are now. Call it first.
+func leavesNothing(t *testing.T) {
+	t.Helper()
+	goroutines, files := runtime.NumGoroutine(), openFiles()
+	t.Cleanup(func() {
+		for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
+			g, f := runtime.NumGoroutine(), openFiles()
+			if g <= goroutines && f <= files {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Errorf("%d goroutines and %d open files, %d and %d before the test; left:\n%s", g, f, goroutines, files, leftover(0))
+				return
+			}
+		}
+	})
+}
+
+// openFiles counts the process's open files; 0 where that cannot be known.
+func openFiles() int {
+	entries, _ := os.ReadDir("/proc/self/fd")
+	return len(entries)
+}
+
 // bubble runs a test in a bubble, with a relay in memory.
 func bubble(t *testing.T, test func(t *testing.T, r *relaytest.Relay)) {
 	t.Helper()
@@ -77,6 +102,7 @@ type tape struct {
 	messages []relay.Message
 	owners   map[uuid.UUID]transport.Conn
 
+	echoes  bool                                       // sends back what it has handled, from the peer to whom it was addressed
 	deaf    bool                                       // answers pings, handles nothing
 	react   func(transport.Conn, relay.Message) bool   // if set, and false: the message is not handled
 	handled func(conn transport.Conn, m relay.Message) // if set, called after a message was recorded
@@ -127,6 +153,10 @@ func (p *tape) serve(conn transport.Conn) {
 		}
 		if !p.record(conn, registration.UUID, m) {
 			return
+		}
+		if p.echoes {
+			echo, _ := relay.Message{SourceUUID: m.PeerUUID, PeerUUID: m.SourceUUID, DescriptionType: relay.Answer, Description: m.Description}.Append(nil)
+			out <- echo
 		}
 	}
 }
