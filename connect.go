@@ -127,7 +127,7 @@ func (c *Client) connect(ctx context.Context) (transport.Conn, error) {
 		Header:        header,
 		TLSConfig:     c.cfg.tlsConfig,
 		Timeout:       c.cfg.timeout,
-		WriteTimeout:  c.cfg.timeout,
+		WriteTimeout:  min(c.cfg.timeout, c.cfg.heartbeatTimeout),
 		MaxFrameBytes: max(c.cfg.maxMessage, defaultMaxMessage) + bounceRoom,
 	}
 	if c.cfg.dialContext != nil { // who brings a network needs no proxy to reach it

@@ -168,7 +168,8 @@ func WithDialContext(dial func(ctx context.Context, network, address string) (ne
 
 // WithTimeout bounds each step that waits for the relay: opening a connection
 // (name resolution to the end of the handshake), the reply to the registration,
-// a write that makes no progress, the token source, and Close. Default: 10 s.
+// a write that makes no progress (see also [WithHeartbeat]), the token source, and
+// Close. Default: 10 s.
 func WithTimeout(d time.Duration) Option {
 	return func(c *config) error {
 		c.timeout = d
@@ -202,7 +203,9 @@ func WithBackoff(min, max time.Duration) Option {
 
 // WithHeartbeat sets how often the client pings, and how long after a ping a
 // relay may be silent before the connection is taken for dead; so a link that
-// died without a word is noticed within the sum of both. Default: 15 s and 10 s.
+// died without a word is noticed within the sum of both. The timeout bounds a
+// write that makes no progress, too: it is to be longer than the line takes for
+// 64 KiB. Default: 15 s and 10 s.
 func WithHeartbeat(interval, timeout time.Duration) Option {
 	return func(c *config) error {
 		c.heartbeat, c.heartbeatTimeout = interval, timeout

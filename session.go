@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"os"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -44,7 +45,7 @@ type session struct {
 	unaskedBytes int         // and their size
 	asking       *time.Timer // when the next barrier is due
 	leave        *time.Timer // when the writer no longer waits for the last confirmation; nil: not leaving
-	writing      atomic.Bool // the writer waits for the kernel, which its own timeout bounds
+	writing      atomic.Bool // the writer waits for the kernel, which the write timeout bounds
 	left         atomic.Bool // the connection was closed by us, on purpose
 	stuck        *time.Timer // when the relay has confirmed nothing for too long
 	full         bool        // the window is full, and stuck runs
@@ -67,6 +68,9 @@ func (s *session) run(ctx context.Context) error {
 	g.Go(func() error { return s.read(ctx) })
 	g.Go(func() error {
 		err := s.write(ctx)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return err // who took nothing for so long has not said goodbye either
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(partingGrace):
