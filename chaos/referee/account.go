@@ -16,7 +16,7 @@ type Account struct {
 	Spilt          int // handed on to a receiver whose connection then broke
 
 	Copies int // arrivals beyond the first of a message
-	Late   int // of those in doubt, or sent again: arrived after one sent later
+	Late   int // arrived after one sent later, and were in doubt, sent again, or Unordered
 }
 
 // add books a fate, and says what is wrong with it.

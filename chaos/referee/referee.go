@@ -22,6 +22,8 @@ type Rules struct {
 	// Resending says that clients send again what was not confirmed: then
 	// a message may arrive more than once, and nothing is in doubt.
 	Resending bool
+	// Unordered says that messages of one sender take several ways at a time.
+	Unordered bool
 }
 
 // Referee writes down what becomes of each message. The zero value is ready to
@@ -244,7 +246,7 @@ func (r *Referee) Judge(rules Rules) (Account, []string) {
 		}
 		switch {
 		case !r.late[k]:
-		case f.inDoubt == 0 && !rules.Resending:
+		case f.inDoubt == 0 && !rules.Resending && !rules.Unordered:
 			violations = append(violations, fmt.Sprintf("%v to %.8s: arrived after one sent later", k, f.peer))
 		default:
 			account.Late++

@@ -125,6 +125,16 @@ func TestWhatIsSentAgainMayArriveAgain(t *testing.T) {
 	}
 }
 
+func TestTheOrderOfSeveralWaysIsCounted(t *testing.T) {
+	g := play(2)
+	g.Arrived(g.b, g.sent[1])
+	g.Arrived(g.b, g.sent[0])
+	account, violations := g.Judge(Rules{Unordered: true})
+	if want := (Account{Sent: 2, Once: 2, Late: 1}); account != want || violations != nil {
+		t.Errorf("%v, %q", account, violations)
+	}
+}
+
 func TestBouncesHaveNoOrder(t *testing.T) {
 	g := play(2)
 	g.Arrived(g.a, bounced(g.sent[1]))

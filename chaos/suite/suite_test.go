@@ -11,13 +11,19 @@ import (
 	"github.com/seed73300619/relay/chaos/process"
 )
 
-// relays are ours, and the Python one where it is installed.
-func relays(t *testing.T) []func() (*process.Relay, error) {
+func build(t *testing.T) (binary string) {
 	t.Helper()
 	binary, err := process.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
+	return binary
+}
+
+// relays are ours, and the Python one where it is installed.
+func relays(t *testing.T) []func() (*process.Relay, error) {
+	t.Helper()
+	binary := build(t)
 	both := []func() (*process.Relay, error){
 		func() (*process.Relay, error) { return process.Ours(binary) },
 		func() (*process.Relay, error) { return process.Python(t.Context()) },
