@@ -103,6 +103,7 @@ func (c *Chaos) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, ChaosIndex("ws://"+r.Host))
 		return
 	}
+	what, asked := "a client", p
 	if p.times > 0 {
 		n, err := c.count(r.URL.RequestURI())
 		if err != nil {
@@ -110,11 +111,11 @@ func (c *Chaos) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if n > p.times {
-			c.log(r, "healthy again", p)
+			what = "healthy again"
 			p = plan{behaviour: &behaviours[0]}
 		}
 	}
-	c.log(r, "a client", p)
+	c.log(r, what, asked)
 	if p.behaviour.answer != nil {
 		p.behaviour.answer(p, w, r)
 		return
@@ -152,8 +153,7 @@ func (c *Chaos) serve(p plan, w http.ResponseWriter, r *http.Request) {
 	}
 	v := newVictim(base, h.wire, p)
 	defer v.finish()
-	if p.on == onUpgrade && !p.behaviour.handled && p.behaviour.act != nil {
-		p.behaviour.act(v)
+	if p.on == onUpgrade && p.behaviour.act != nil && !p.behaviour.act(v) {
 		return
 	}
 	// The error says that there was no place, and the client was told.

@@ -104,8 +104,8 @@ func fixed(moment string) param {
 var momentHelp = []struct{ word, help string }{
 	{onUpgrade, "with the handshake"},
 	{onRegister, "when the registration has come, in place of its answer"},
-	{onMessage, "when the n-th message has come, in place of handling it: n is 1 (default) to 1000000, and what a client addresses to itself counts"},
-	{onAfter, "so long after the registration was answered: after is 0s (default) to 1h"},
+	{onMessage, "when the n-th message has come, in place of handling it (cut and garbage: beside that); n is 1 (default) to 1000000, and what a client addresses to itself counts"},
+	{onAfter, "so long after the registration was answered; after is 0s (default) to 1h"},
 }
 
 // moments are the parameters that say when; the first word is the default.

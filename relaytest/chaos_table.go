@@ -28,8 +28,7 @@ type behaviour struct {
 	answer  func(plan, http.ResponseWriter, *http.Request) // instead of a WebSocket
 	instead func(plan, *chaosWire)                         // instead of the upgrade, with on=upgrade
 	tamper  func(plan, *chaosWire)                         // with the socket, before the handshake is answered
-	act     func(*victim)                                  // at the moment that on names
-	handled bool                                           // the frame that has brought the moment is handled nevertheless
+	act     func(*victim) (handle bool)                    // at the moment that on names; whether all goes on as if nothing were
 }
 
 // The codes and words of ProxyStore's relay.
@@ -69,7 +68,7 @@ var behaviours = []behaviour{
 		params: append(moments(onRegister, onMessage, onAfter, onUpgrade),
 			text("reason", 123, "without it, what ProxyStore's relay says with the code", func(p *plan, v string) { p.reason, p.reasonSet = v, true })),
 		example: "/close/1011?on=message&n=3&times=1",
-		act:     func(v *victim) { v.say(v.plan.code, v.plan.reason) },
+		act:     func(v *victim) bool { v.say(v.plan.code, v.plan.reason); return false },
 	},
 	{
 		name: "cut",
@@ -83,8 +82,12 @@ var behaviours = []behaviour{
 				w.cutAt(p.at, p.with == "reset")
 			}
 		},
-		act:     func(v *victim) { v.wire.cutAt(v.plan.at, v.plan.with == "reset") },
-		handled: true,
+		act: func(v *victim) bool {
+			if v.plan.on != onUpgrade {
+				v.wire.cutAt(v.plan.at, v.plan.with == "reset")
+			}
+			return true
+		},
 	},
 	{
 		name:    "half-open",
@@ -92,21 +95,21 @@ var behaviours = []behaviour{
 		params:  moments(onAfter, onRegister, onMessage, onUpgrade),
 		example: "/half-open?after=2s",
 		instead: func(_ plan, w *chaosWire) { w.die(); w.hold() },
-		act:     func(v *victim) { v.wire.die() },
+		act:     func(v *victim) bool { v.wire.die(); return false },
 	},
 	{
 		name:    "no-reply",
 		does:    "never answers the registration; pings are answered",
 		example: "/no-reply?times=1",
 		params:  []param{fixed(onRegister)},
-		act:     func(v *victim) { v.deaf.Store(true) },
+		act:     func(v *victim) bool { v.deaf.Store(true); return false },
 	},
 	{
 		name:    "deaf",
 		does:    "reads everything and handles nothing more: no delivery, no bounce; pings are answered, and others' messages still come",
 		params:  moments(onAfter, onMessage),
 		example: "/deaf?on=message&n=2",
-		act:     func(v *victim) { v.deaf.Store(true) },
+		act:     func(v *victim) bool { v.deaf.Store(true); return false },
 	},
 	{
 		name: "stall",
@@ -150,13 +153,13 @@ var behaviours = []behaviour{
 	},
 	{
 		name: "garbage",
-		does: "sends what is no message, or no HTTP answer",
+		does: "sends what is no message, or no HTTP answer; a message that has come is handled",
 		params: append(moments(onRegister, onMessage, onAfter, onUpgrade),
 			choice("kind", "text that is no JSON, a JSON list, a message_type that nobody knows, a binary message, text that is no UTF-8, a frame that is no WebSocket", func(p *plan, v string) { p.kind = v },
 				"text", "list", "type", "binary", "utf8", "frame")),
 		example: "/garbage?on=after&kind=binary",
 		instead: func(_ plan, w *chaosWire) { _ = w.inject([]byte("garbage, and no HTTP\r\n\r\n")) },
-		act:     func(v *victim) { v.inject(garbage[v.plan.kind]) },
+		act:     func(v *victim) bool { v.inject(garbage[v.plan.kind]); return v.plan.on != onRegister },
 	},
 	{
 		name:     "status",

@@ -191,7 +191,7 @@ var wireCases = map[string]func(t *testing.T, g *ground){
 			c.expect(want)
 			c = g.registered("/garbage?n=1&kind="+kind, aliceID)
 			c.send(1, message(aliceID, aliceID, "one"))
-			c.expect(want)
+			c.expect(want, "text "+message(aliceID, aliceID, "one"))
 			c.echoed(aliceID, "two")
 			c = g.registered("/garbage?after=1s&kind="+kind, aliceID)
 			c.expect(want)

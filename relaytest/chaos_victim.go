@@ -62,8 +62,7 @@ func (v *victim) ReadFrame() ([]byte, bool, error) {
 		case v.plan.code == codeTooLong && v.plan.size > 0 && len(p) > v.plan.size:
 			v.say(codeTooLong, reasons[codeTooLong])
 		case v.due():
-			v.plan.behaviour.act(v)
-			if v.plan.behaviour.handled {
+			if v.plan.behaviour.act(v) {
 				return p, binary, nil
 			}
 		case !v.deaf.Load():
@@ -146,27 +145,26 @@ func (v *victim) Frames() uint64 {
 }
 
 // stall stops reading, and closes as a relay does that misses a pong.
-func (v *victim) stall() {
+func (v *victim) stall() (handle bool) {
 	v.stalled.Store(true)
 	v.in(v.plan.stall, func() { v.say(codeInternal, reasonSilent) })
+	return false
 }
 
 // refuse answers the registration with an error.
-func (v *victim) refuse() {
+func (v *victim) refuse() (handle bool) {
 	message := v.plan.message
 	if message == "" {
 		message = "ForbiddenError: Not here."
 	}
-	reply, err := codec.Response{Error: true, Message: message}.Append(nil)
-	if err != nil {
-		return // not possible: it is UTF-8
-	}
 	v.deaf.Store(true)
 	v.writing <- struct{}{}
 	defer func() { <-v.writing }()
-	if v.Conn.WriteFrame(reply) == nil {
-		_ = v.Conn.Flush() // a failure is found by the reader
+	// It is UTF-8, and a failure to write it is found by the reader.
+	if reply, err := (codec.Response{Error: true, Message: message}).Append(nil); err == nil && v.Conn.WriteFrame(reply) == nil {
+		_ = v.Conn.Flush()
 	}
+	return false
 }
 
 // inject writes bytes between two frames.

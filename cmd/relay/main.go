@@ -98,7 +98,7 @@ is done, 1 when it failed, and 2 when the command line is wrong.`,
 		return usagef("%w; see %s --help", err, cmd.CommandPath())
 	})
 	cobra.EnableCommandSorting = false // the order below is the order of use
-	for _, command := range []*cobra.Command{serveCommand(), listenCommand(), sendCommand(), pingCommand(), conformCommand(), demoCommand()} {
+	for _, command := range []*cobra.Command{serveCommand(), listenCommand(), sendCommand(), pingCommand(), conformCommand(), chaosCommand(), demoCommand()} {
 		command.Flags().SortFlags = false
 		root.AddCommand(command)
 	}
