@@ -23,7 +23,7 @@ func message(description string) string {
 		` "description_type": "offer", "description": ` + string(text) + `, "error": null, "message_type": "peer_connection"}`
 }
 
-func TestAFrameThatIsNoMessageHarmsNothing(t *testing.T) {
+func TestT37_AFrameThatIsNoMessageHarmsNothing(t *testing.T) {
 	tests := []struct {
 		name, frame string
 		is          error
@@ -83,7 +83,7 @@ func TestAFrameThatIsNoMessageHarmsNothing(t *testing.T) {
 }
 
 // A flood of nonsense costs a bounded memory, and loses no message.
-func TestAFloodOfNonsenseIsBounded(t *testing.T) {
+func TestT37_AFloodOfNonsenseIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := relaytest.NewInMemory(t)
 		r.Script(func(conn transport.Conn) {
@@ -115,7 +115,7 @@ func TestAFloodOfNonsenseIsBounded(t *testing.T) {
 }
 
 // What breaks the WebSocket itself costs the connection, and no more.
-func TestAFrameThatBreaksTheConnectionIsSurvived(t *testing.T) {
+func TestT35_AFrameThatBreaksTheConnectionIsSurvived(t *testing.T) {
 	tests := []struct {
 		name, frame string
 		code        int // with which the client closes

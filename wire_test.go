@@ -227,7 +227,7 @@ func TestOddAnswersToTheUpgrade(t *testing.T) {
 
 // Frames that break RFC 6455 before the registration was answered: a stream that
 // is broken, not a relay that refuses.
-func TestBrokenFramesInsteadOfAReplyAreRetried(t *testing.T) {
+func TestT34_BrokenFramesInsteadOfAReplyAreRetried(t *testing.T) {
 	for name, frame := range map[string]string{
 		"a masked frame":                "\x81\x81\x00\x00\x00\x00 ",
 		"a reserved bit":                "\xc1\x01 ",
@@ -236,7 +236,7 @@ func TestBrokenFramesInsteadOfAReplyAreRetried(t *testing.T) {
 		"a ping in fragments":           "\x09\x01 ",
 		"a ping of 126 bytes":           "\x89\x7e\x00\x7e" + strings.Repeat("x", 126),
 		"a close frame of one byte":     "\x88\x01\x03",
-		"a close frame with code 1014":  "\x88\x02\x03\xf6",
+		"a close frame with code 1016":  "\x88\x02\x03\xf8",
 		"a close frame with code 999":   "\x88\x02\x03\xe7",
 		"a close reason that is no UTF": "\x88\x03\x03\xe8\xff",
 	} {
