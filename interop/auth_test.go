@@ -275,7 +275,7 @@ var authRows = []authRow{
 		why: "other OAuth2 servers than Globus Auth have such"},
 }
 
-func TestAuth_what_comes_of_a_registration(t *testing.T) {
+func TestT42_Auth_what_comes_of_a_registration(t *testing.T) {
 	t.Parallel()
 	s := newGlobusStub(t)
 	for _, r := range startAuthRelays(t, s) {
@@ -293,7 +293,7 @@ func TestAuth_what_comes_of_a_registration(t *testing.T) {
 	}
 }
 
-func TestAuth_the_user_decides_whose_a_UUID_is(t *testing.T) {
+func TestT41_Auth_the_user_decides_whose_a_UUID_is(t *testing.T) {
 	t.Parallel()
 	for _, r := range startAuthRelays(t, newGlobusStub(t)) {
 		t.Run(r.name, func(t *testing.T) {
@@ -356,7 +356,7 @@ func TestAuth_the_endpoint_is_asked_alike(t *testing.T) {
 	}
 }
 
-func TestAuth_an_endpoint_that_fails(t *testing.T) {
+func TestT42_Auth_an_endpoint_that_fails(t *testing.T) {
 	t.Parallel()
 	s := newGlobusStub(t)
 	for _, r := range startAuthRelays(t, s) {
@@ -369,7 +369,7 @@ func TestAuth_an_endpoint_that_fails(t *testing.T) {
 	}
 }
 
-func TestAuth_a_slow_endpoint_stalls_only_the_real_relay(t *testing.T) {
+func TestT42_Auth_a_slow_endpoint_stalls_only_the_real_relay(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []relayKind{realKind, ourKind} {
 		t.Run(kind.name, func(t *testing.T) {
