@@ -50,9 +50,25 @@ func newGame(t *testing.T, r *process.Relay, p *faultproxy.Proxy, options ...rel
 	g := &game{t: t, proxy: p}
 	g.receiver = g.enter(r.URL)
 	g.sender = g.enter(p.URL(), options...)
-	connect(t, g.receiver.Client)
-	connect(t, g.sender.Client)
+	g.connect()
 	return g
+}
+
+// newReceiversGame is a game in which the receiver's link is at the proxy's mercy.
+// Options are the receiver's.
+func newReceiversGame(t *testing.T, r *process.Relay, p *faultproxy.Proxy, options ...relay.Option) *game {
+	t.Helper()
+	g := &game{t: t, proxy: p}
+	g.receiver = g.enter(p.URL(), options...)
+	g.sender = g.enter(r.URL)
+	g.connect()
+	return g
+}
+
+func (g *game) connect() {
+	g.t.Helper()
+	connect(g.t, g.receiver.Client)
+	connect(g.t, g.sender.Client)
 }
 
 // player is a client of whom the referee gets to know everything.
@@ -188,15 +204,18 @@ func (g *game) write(n, size int) {
 // unless the sum is exact.
 func (g *game) end(rules referee.Rules) referee.Account {
 	g.t.Helper()
+	account := g.judge(rules)
+	g.t.Log(account)
+	return account
+}
+
+// judge is end without a word about success.
+func (g *game) judge(rules referee.Rules) referee.Account {
+	g.t.Helper()
 	g.sender.settle(g.t)
 	g.sender.leave()
 	g.receiver.settle(g.t)
 	g.receiver.leave()
-	return g.judge(rules)
-}
-
-func (g *game) judge(rules referee.Rules) referee.Account {
-	g.t.Helper()
 	account, violations := g.Judge(rules)
 	for i, violation := range violations {
 		if i == 20 {
@@ -208,7 +227,6 @@ func (g *game) judge(rules referee.Rules) referee.Account {
 	if !account.Exact() {
 		g.t.Errorf("the sum is not exact: %v", account)
 	}
-	g.t.Log(account)
 	return account
 }
 
@@ -218,7 +236,7 @@ func quiet(t *testing.T, l *faultproxy.Link) {
 	eventually(t, "quiet", func() bool { return l.Held(faultproxy.Up) == 0 && l.Held(faultproxy.Down) == 0 })
 }
 
-// newest is the sender's present link.
+// newest is the present link through the proxy.
 func (g *game) newest() *faultproxy.Link {
 	g.t.Helper()
 	links := g.proxy.Links()
