@@ -361,59 +361,6 @@ func TestMessagesSentWhileClosing(t *testing.T) {
 	}
 }
 
-func TestClosingTheOutbox(t *testing.T) {
-	bubble(t, func(t *testing.T, r *relaytest.Relay) {
-		p := &tape{}
-		r.Script(p.serve)
-		c := r.Client("c")
-		for _, text := range numbers(0, 1000) {
-			c.Outbox() <- to(nobody, text)
-		}
-		close(c.Outbox())
-		if err := c.Send(t.Context(), to(nobody, "late")); !errors.Is(err, relay.ErrClosed) {
-			t.Error("a Send after it:", err)
-		}
-		<-c.Done()
-		equal(t, "handled", p.texts(), numbers(0, 1000))
-		checkEnded(t, c)
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func TestClosingTheOutboxWhileTheRelayIsDown(t *testing.T) {
-	for _, pending := range []int{0, 10} {
-		t.Run(fmt.Sprint(pending, " messages"), func(t *testing.T) {
-			bubble(t, func(t *testing.T, r *relaytest.Relay) {
-				p := &tape{}
-				r.Script(p.serve)
-				r.Stop()
-				c := r.Client("c", relay.WithBackoff(time.Hour, time.Hour))
-				_ = c.Inbox()
-				time.Sleep(24 * time.Hour)
-				start := time.Now()
-				for _, text := range numbers(0, pending) {
-					c.Outbox() <- to(nobody, text)
-				}
-				close(c.Outbox())
-				if pending == 0 {
-					<-c.Done()
-					if d := time.Since(start); d > 0 {
-						t.Errorf("nothing to send, and the end took %v", d)
-					}
-					return
-				}
-				time.Sleep(12 * time.Hour)
-				r.Start()
-				<-c.Done()
-				equal(t, "handled", p.texts(), numbers(0, pending))
-				checkEnded(t, c)
-			})
-		})
-	}
-}
-
 func TestTheInboxClosesAfterEverythingWasRead(t *testing.T) {
 	bubble(t, func(t *testing.T, r *relaytest.Relay) {
 		sender, reader := pair(t, r, relay.InboxPolicy{})

@@ -170,7 +170,8 @@ func TestConnectWithAnEndedContextSaysSo(t *testing.T) {
 	})
 }
 
-func TestDialsContextDoesNothingAfterItHasReturned(t *testing.T) {
+// Dial's context is over, the client lives, and reconnects.
+func TestT26_DialsContextDoesNothingAfterItHasReturned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := relaytest.NewInMemory(t)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -180,11 +181,18 @@ func TestDialsContextDoesNothingAfterItHasReturned(t *testing.T) {
 		}
 		cancel()
 		time.Sleep(time.Hour)
+		if c.State() != relay.Connected || c.Stats().Connects != 1 {
+			t.Errorf("state %v after %d connects, want the connection to live", c.State(), c.Stats().Connects)
+		}
 		r.Cut()
 		time.Sleep(time.Minute)
 		if c.State() != relay.Connected || c.Stats().Connects != 2 {
 			t.Errorf("state %v after %d connects, want connected after 2", c.State(), c.Stats().Connects)
 		}
+		if err := c.Send(t.Context(), to(c.UUID(), "x")); err != nil {
+			t.Error(err)
+		}
+		equal(t, "received", receive(t, c, 1), []string{"x"})
 		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
