@@ -50,7 +50,7 @@ func TestWhoYieldsSaysSo(t *testing.T) {
 }
 
 // Two that both contend come to an end, and each says that it is a duel.
-func TestADuelIsBoundedAndSaid(t *testing.T) {
+func TestT30_ADuelIsBoundedAndSaid(t *testing.T) {
 	const times = 4
 	bubble(t, func(t *testing.T, r *relaytest.Relay) {
 		a := r.Client("a", contending(times))

@@ -1,8 +1,11 @@
 package relay_test
 
 import (
+	"context"
 	"errors"
+	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -142,18 +145,123 @@ func TestALostConnectionIsNoGhost(t *testing.T) {
 	})
 }
 
-// Two programs with one UUID do not throw each other out for ever.
-func TestTwoClientsWithOneUUIDSettleIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := relaytest.NewInMemory(t)
-		a := r.Client("a")
-		b := r.Client("b", relay.WithUUID(a.UUID()))
-		connect(t, a)
-		connect(t, b)
-		time.Sleep(time.Minute)
-		checkEvicted(t, a)
-		if b.State() != relay.Connected || b.Stats().Connects != 1 {
-			t.Errorf("the other is %v after %d connects", b.State(), b.Stats().Connects)
-		}
-	})
+// Two programs with one UUID, both on their way back, do not throw each other out
+// for ever: one ends, with the UUID in its error, and the other stays.
+func TestT30_TwoClientsWithOneUUIDSettleIt(t *testing.T) {
+	for round := range 20 {
+		bubble(t, func(t *testing.T, r *relaytest.Relay) {
+			a := r.Client("a")
+			b := r.Client("b", relay.WithUUID(a.UUID()))
+			if round%2 == 0 { // a is connected, and both have met before the relay goes away
+				connect(t, a)
+				time.Sleep(time.Minute)
+			}
+			r.Stop()
+			_ = a.Inbox()
+			_ = b.Inbox()
+			time.Sleep(5 * time.Minute)
+			r.Start()
+			time.Sleep(5 * time.Minute)
+			winner, loser := a, b
+			if a.State() == relay.Closed {
+				winner, loser = b, a
+			}
+			checkEvicted(t, loser)
+			time.Sleep(time.Hour)
+			if winner.State() != relay.Connected || winner.Err() != nil {
+				t.Errorf("the other is %v: %v", winner.State(), winner.Err())
+			}
+			for _, c := range []*relay.Client{a, b} {
+				if n := c.Stats().Connects; n > 2 || n < 1 {
+					t.Errorf("%v: %d registrations, want one or two", c, n)
+				}
+			}
+			if n := r.Server().Stats().Registrations; n != 2 {
+				t.Errorf("the relay has seen %d registrations since it is back, want one of each", n)
+			}
+		})
+	}
+}
+
+// halfOpen is a connection that can die without the other end being told: what
+// comes is not seen, what is written goes nowhere, and closing it is not noticed.
+type halfOpen struct {
+	net.Conn
+	dead atomic.Bool
+	once sync.Once
+	gone chan struct{} // closed by Close
+}
+
+func (c *halfOpen) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if !c.dead.Load() {
+		return n, err
+	}
+	<-c.gone
+	return 0, net.ErrClosed
+}
+
+func (c *halfOpen) Write(p []byte) (int, error) {
+	if c.dead.Load() {
+		return len(p), nil
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *halfOpen) Close() error {
+	c.once.Do(func() { close(c.gone) })
+	if c.dead.Load() {
+		return c.Conn.SetReadDeadline(time.Unix(1, 0)) // for who reads: the other end sees nothing
+	}
+	return c.Conn.Close()
+}
+
+// A client whose link died unnoticed comes back, and the relay closes what it
+// still holds of the old connection with 4004. That is nobody else, and no end.
+func TestT30_OurOwnHalfOpenConnectionIsReplaced(t *testing.T) {
+	for _, policy := range []relay.Conflict{relay.Yield, relay.Contend} {
+		t.Run(policy.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *relaytest.Relay) {
+				var mu sync.Mutex
+				var conns []*halfOpen
+				c := r.Client("a", relay.WithConflict(relay.ConflictPolicy{WhenTaken: policy}), relay.WithHeartbeat(5*time.Second, 5*time.Second),
+					relay.WithDialContext(func(ctx context.Context, network, address string) (net.Conn, error) {
+						base, err := r.DialContext(ctx, network, address)
+						if err != nil {
+							return nil, err
+						}
+						mu.Lock()
+						defer mu.Unlock()
+						conns = append(conns, &halfOpen{Conn: base, gone: make(chan struct{})})
+						return conns[len(conns)-1], nil
+					}))
+				w := watching(c)
+				connect(t, c)
+				const losses = 5
+				for i := range losses {
+					time.Sleep(12 * time.Second) // healthy, and shorter than the relay's own keepalive
+					mu.Lock()
+					conns[i].dead.Store(true)
+					mu.Unlock()
+					for c.Stats().Connects != uint64(i+2) {
+						time.Sleep(time.Second)
+					}
+				}
+				time.Sleep(time.Hour)
+				if c.State() != relay.Connected || c.Err() != nil || c.Stats().Connects != losses+1 {
+					t.Errorf("state %v after %d connects: %v", c.State(), c.Stats().Connects, c.Err())
+				}
+				if taken := of[relay.Taken](w); len(taken) > 0 {
+					t.Errorf("taken by itself: %v", taken)
+				}
+				stats := r.Server().Stats()
+				if stats.Registrations != losses+1 || stats.Takeovers != losses {
+					t.Errorf("%d registrations, %d of them replaced another; want %d and %d", stats.Registrations, stats.Takeovers, losses+1, losses)
+				}
+				for _, conn := range conns {
+					_ = conn.Conn.Close()
+				}
+			})
+		})
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"runtime"
 	"strings"
@@ -79,7 +80,9 @@ func guard(t *testing.T, status, code int) (*relaytest.Relay, *guarded) {
 	return r, g
 }
 
-func TestEachAttemptCarriesTheHeadersAndAFreshToken(t *testing.T) {
+// A token that is good for one connection: each attempt carries a fresh one, after
+// a failure and after a loss, beside the headers, which stay the same.
+func TestT27_EachAttemptCarriesAFreshToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, g := guard(t, 503, 0)
 		c := r.Client("a", relay.WithTokenSource(new(tokens).next),
@@ -89,11 +92,14 @@ func TestEachAttemptCarriesTheHeadersAndAFreshToken(t *testing.T) {
 		}
 		g.set(0, 0)
 		connect(t, c)
-		time.Sleep(time.Minute) // healthy: the next attempt comes within a second
-		r.Cut()
-		time.Sleep(time.Second)
-		if n := len(g.headers()); n != 7 {
-			t.Fatalf("%d attempts, want 7", n)
+		const losses = 20
+		for range losses {
+			time.Sleep(time.Minute) // healthy: the next attempt comes within a second
+			r.Cut()
+			time.Sleep(time.Second)
+		}
+		if n := len(g.headers()); n != 6+losses {
+			t.Fatalf("%d attempts, want %d", n, 6+losses)
 		}
 		for i, header := range g.headers() {
 			if got := header["Authorization"]; len(got) != 1 || got[0] != fmt.Sprintf("Bearer token-%d", i+1) {
@@ -102,6 +108,9 @@ func TestEachAttemptCarriesTheHeadersAndAFreshToken(t *testing.T) {
 			if got := header["X-A"]; len(got) != 2 || got[0] != "1" || got[1] != "2" {
 				t.Errorf("attempt %d: X-A %q", i, got)
 			}
+		}
+		if n := c.Stats().Connects; n != 1+losses {
+			t.Errorf("%d connects", n)
 		}
 	})
 }
@@ -121,7 +130,9 @@ func TestUserinfoIsSentAsBasicAuthorization(t *testing.T) {
 	})
 }
 
-func TestAFailingTokenSourceIsRetried(t *testing.T) {
+// An error, a panic, an end of the goroutine: each is a failed attempt, which is
+// retried, and tells its cause.
+func TestT27_AFailingTokenSourceIsRetried(t *testing.T) {
 	boom := errors.New("the vault is closed")
 	tests := []struct {
 		name   string
@@ -175,7 +186,9 @@ func TestAFailingTokenSourceIsRetried(t *testing.T) {
 	}
 }
 
-func TestATokenSourceThatBlocksIsBounded(t *testing.T) {
+// A source that never answers costs an attempt its bound, and is called once at a
+// time.
+func TestT27_ATokenSourceThatBlocksIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, g := guard(t, 0, 0)
 		release := make(chan struct{})
@@ -206,21 +219,51 @@ func TestATokenSourceThatBlocksIsBounded(t *testing.T) {
 	})
 }
 
-func TestATokenThatNoHeaderCanCarryEndsTheClient(t *testing.T) {
-	for _, token := range []string{"a\r\nX-Evil: 1", "a\nb", "a\rb", "\x00"} {
+// injections are tokens that would be more than one header line.
+var injections = []string{"a\r\nX-Evil: 1", "a\r\n\r\nGET /Evil HTTP/1.1", "a\nb", "a\rb", "a\r\n", "\r\n", "\x00", "a\x7fb"}
+
+func TestT27_ATokenThatNoHeaderCanCarryEndsTheClient(t *testing.T) {
+	for _, token := range injections {
 		t.Run(fmt.Sprintf("%q", token), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, g := guard(t, 0, 0)
 				c := r.Client("a", relay.WithTokenSource(func(context.Context) (string, error) { return token, nil }))
-				err := c.Connect(t.Context())
-				if !errors.Is(err, relay.ErrClosed) || c.Err() == nil || !strings.Contains(c.Err().Error(), "token") {
-					t.Errorf("%v, the end is %v", err, c.Err())
-				}
-				if strings.Contains(err.Error(), "Evil") || len(g.headers()) != 0 {
-					t.Errorf("%v after %d handshakes", err, len(g.headers()))
+				checkInjection(t, c)
+				if n := len(g.headers()); n != 0 {
+					t.Errorf("%d handshakes", n)
 				}
 			})
 		})
+	}
+}
+
+// checkInjection checks that a client ends because of its token, without
+// repeating it.
+func checkInjection(t *testing.T, c *relay.Client) {
+	t.Helper()
+	err := c.Connect(t.Context())
+	if !errors.Is(err, relay.ErrClosed) || !errors.Is(c.Err(), transport.ErrInvalidHeader) || !errors.Is(err, transport.ErrInvalidHeader) {
+		t.Errorf("%v, the end is %v; want the end because of a header", err, c.Err())
+	}
+	if text := err.Error(); strings.Contains(text, "Evil") || !strings.Contains(text, "token source") {
+		t.Errorf("%q", text)
+	}
+}
+
+// Over sockets not a byte leaves, not even a connection is made.
+func TestT27_NoByteOfAnInjectionIsSent(t *testing.T) {
+	leavesNothing(t)
+	for _, token := range injections {
+		url, accepted := wireRelay(t, func(net.Conn) bool { return true })
+		c, err := relay.New(url, relay.WithTokenSource(func(context.Context) (string, error) { return token, nil }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkInjection(t, c)
+		_ = c.Close()
+		if n := accepted.Load(); n != 0 {
+			t.Errorf("%q: %d connections", token, n)
+		}
 	}
 }
 
@@ -233,7 +276,7 @@ var refusals = []struct {
 	{"close code 4001", 0, 4001},
 }
 
-func TestARefusedTokenIsTriedFreshExactlyOnce(t *testing.T) {
+func TestT27_ARefusedTokenIsTriedFreshExactlyOnce(t *testing.T) {
 	for _, refusal := range refusals {
 		t.Run(refusal.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -258,7 +301,7 @@ func TestARefusedTokenIsTriedFreshExactlyOnce(t *testing.T) {
 	}
 }
 
-func TestAFreshTokenThatWorksEarnsAnotherChance(t *testing.T) {
+func TestT27_AFreshTokenThatWorksEarnsAnotherChance(t *testing.T) {
 	for _, refusal := range refusals {
 		t.Run(refusal.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -289,7 +332,7 @@ func TestAFreshTokenThatWorksEarnsAnotherChance(t *testing.T) {
 }
 
 // Trouble between the two refusals does not make it three.
-func TestARefusedTokenIsRememberedOverOtherFailures(t *testing.T) {
+func TestT27_ARefusedTokenIsRememberedOverOtherFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, g := guard(t, 401, 0)
 		c := r.Client("a", relay.WithTokenSource(new(tokens).next))
