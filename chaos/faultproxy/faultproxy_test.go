@@ -384,12 +384,12 @@ func TestKeepOpenWithholdsTheEnd(t *testing.T) {
 	u := newUpstream(t)
 	p := newProxy(t, u)
 	client, server, l := link(t, p, u)
-	l.KeepOpen(true)
+	l.KeepOpen(Down, true)
 	write(t, server, "last words")
 	server.Close()
 	read(t, client, "last words")
 	silent(t, client)
-	l.KeepOpen(false)
+	l.KeepOpen(Down, false)
 	ends(t, client, "", nil)
 }
 
@@ -441,7 +441,7 @@ func TestCloseEndsEveryKindOfLink(t *testing.T) {
 		(*Link).HalfOpen,
 		(*Link).Freeze,
 		func(l *Link) { l.Hold(Up) },
-		func(l *Link) { l.KeepOpen(true) },
+		func(l *Link) { l.KeepOpen(Down, true) },
 		func(l *Link) { l.Latency(time.Hour) },
 		func(l *Link) { l.HalfClose(Up) },
 		(*Link).FIN,

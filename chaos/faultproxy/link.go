@@ -107,14 +107,11 @@ func (l *Link) Release(d Direction) {
 	l.change(func() { l.pipes[d].held = false })
 }
 
-// KeepOpen says whether the end of what a side sends, FIN or reset, is withheld
-// from the other: with it a close frame arrives and no FIN follows.
-func (l *Link) KeepOpen(on bool) {
-	l.change(func() {
-		for d := range l.pipes {
-			l.pipes[d].endless = on
-		}
-	})
+// KeepOpen says whether the end of what comes in a direction, FIN or reset, is
+// withheld from its receiver: with it on Down a client gets the relay's close
+// frame, and no FIN follows.
+func (l *Link) KeepOpen(d Direction, on bool) {
+	l.change(func() { l.pipes[d].endless = on })
 }
 
 // Latency delivers each byte that comes from now on later by d, in both
