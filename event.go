@@ -160,9 +160,10 @@ const (
 	eventRing   = 64 // events that wait behind it; then the oldest are lost
 )
 
-// eventQueue hands events to the program without ever waiting for it. A
-// goroutine moves them from a ring into the channel, and exists only while some
-// wait and the program has asked for the channel.
+// eventQueue hands events to the program without ever waiting for it. What the
+// channel has no room for waits in a ring, so that of a burst the first events
+// are kept. A goroutine moves them from there, and exists only while some wait and
+// the program has asked for the channel.
 type eventQueue[E any] struct {
 	out  chan E // closed by end
 	ring actor.Mailbox[E]
@@ -199,6 +200,13 @@ func (q *eventQueue[E]) emit(event E) {
 	if q.ended() {
 		q.lost.Add(1)
 		return
+	}
+	if q.wanted && !q.pumping { // nothing waits before it
+		select {
+		case q.out <- event:
+			return
+		default:
+		}
 	}
 	_ = q.ring.Put(context.Background(), event) // the policy never waits, and nobody closes the ring
 	q.startPump()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/seed73300619/relay/actor"
 )
@@ -55,11 +56,30 @@ const (
 	malformedBuffer   = 16 // decode errors kept for Recv
 
 	messageOverhead = 160 // what a message costs in memory beside its strings
+
+	// spillOverhead is messageOverhead for those that wait in a queue, of whose
+	// places as many may be empty as are taken.
+	spillOverhead = 2 * int(unsafe.Sizeof(struct {
+		Message
+		size int
+	}{}))
 )
 
+func stringBytes(m Message) int {
+	return len(m.SourceName) + len(m.DescriptionType) + len(m.Description) + len(m.Error)
+}
+
 // messageSize is how much a message counts against a bound in bytes.
-func messageSize(m Message) int {
-	return messageOverhead + len(m.SourceName) + len(m.DescriptionType) + len(m.Description) + len(m.Error)
+func messageSize(m Message) int { return messageOverhead + stringBytes(m) }
+
+// spillSize is messageSize for what must be no less than the memory that it
+// takes, but for a tenth: the allocator rounds up, too.
+func spillSize(m Message) int {
+	n := stringBytes(m)
+	if n <= 32<<10 {
+		return spillOverhead + n + n/8 // it is a fifth at most
+	}
+	return spillOverhead + (n+8191)&^8191 // to whole pages
 }
 
 // inbox takes messages from the reader, which must never wait for the program
@@ -100,7 +120,7 @@ func newInbox(policy InboxPolicy, onDrop func(Message, error), onStall func(int)
 	in.stop, in.discard = context.WithCancel(context.Background())
 	in.spill = actor.Mailbox[Message]{
 		MaxBytes: policy.MaxBytes,
-		Size:     messageSize,
+		Size:     spillSize,
 		OnDrop:   func(m Message) { onDrop(m, errInboxOverflow) },
 	}
 	switch policy.WhenFull {

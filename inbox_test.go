@@ -71,7 +71,7 @@ func drain(c *relay.Client) []string {
 
 const smallInbox = 100_000 // bytes; what the channel itself holds comes on top
 
-func TestAnInboxThatNobodyReadsDropsByItsPolicy(t *testing.T) {
+func TestT21_AnInboxThatNobodyReadsDropsByItsPolicy(t *testing.T) {
 	for _, policy := range []relay.Overflow{relay.DropOldest, relay.DropNewest} {
 		t.Run(policy.String(), func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *relaytest.Relay) {
@@ -116,7 +116,7 @@ func TestAnInboxThatNobodyReadsDropsByItsPolicy(t *testing.T) {
 	}
 }
 
-func TestAnInboxThatWaitsLosesNothing(t *testing.T) {
+func TestT21_AnInboxThatWaitsLosesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T, r *relaytest.Relay) {
 		sender, reader := pair(t, r, relay.InboxPolicy{MaxBytes: smallInbox}, relay.WithHeartbeat(time.Second, time.Second))
 		w := watching(reader)
@@ -215,7 +215,7 @@ func TestAStalledInboxOutlivesItsConnection(t *testing.T) {
 	}
 }
 
-func TestAnInboxThatDisconnects(t *testing.T) {
+func TestT21_AnInboxThatDisconnects(t *testing.T) {
 	bubble(t, func(t *testing.T, r *relaytest.Relay) {
 		sender, reader := pair(t, r, relay.InboxPolicy{MaxBytes: smallInbox, WhenFull: relay.Disconnect})
 		w := watching(reader)
@@ -241,7 +241,7 @@ func TestAnInboxThatDisconnects(t *testing.T) {
 	})
 }
 
-func TestPingsAreAnsweredWhileTheInboxSpills(t *testing.T) {
+func TestT21_PingsAreAnsweredWhileTheInboxSpills(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := relaytest.NewInMemory(t, server.WithKeepalive(time.Second, time.Second))
 		sender, reader := pair(t, r, relay.InboxPolicy{})

@@ -345,7 +345,7 @@ func took(f func()) time.Duration {
 }
 
 // trickle is a relay that registers, answers nothing else, and sends one frame
-// in small pieces.
+// of less than 64 KiB in small pieces.
 func trickle(frame []byte, pause time.Duration, size int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		conn, rw, err := w.(http.Hijacker).Hijack()
@@ -357,9 +357,8 @@ func trickle(frame []byte, pause time.Duration, size int) http.Handler {
 		fmt.Fprintf(rw, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
 			base64.StdEncoding.EncodeToString(key[:]))
 		reply := `{"success": true, "message_type": "relay_response"}`
-		head := []byte{0x81, 127}
 		_, _ = rw.Write(append([]byte{0x81, byte(len(reply))}, reply...))
-		_, _ = rw.Write(binary.BigEndian.AppendUint64(head, uint64(len(frame))))
+		_, _ = rw.Write(binary.BigEndian.AppendUint16([]byte{0x81, 126}, uint16(len(frame))))
 		_ = rw.Flush()
 		for piece := range slices.Chunk(frame, size) {
 			time.Sleep(pause)
