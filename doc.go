@@ -148,5 +148,7 @@ instead. Nothing is on disk: what a killed program had accepted is gone.
 
 Package relaytest has a relay for tests, over loopback or in memory inside a
 testing/synctest bubble, that crashes, freezes, refuses and rejects on demand.
+The command "relay chaos" is one for clients in any language: the address that a
+client dials says what it is to suffer.
 */
 package relay

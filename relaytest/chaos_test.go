@@ -79,7 +79,9 @@ var wireCases = map[string]func(t *testing.T, g *ground){
 		c := g.registered("/half-open?after=3s", aliceID)
 		c.echoed(aliceID, "alive")
 		c.silent(4*time.Second, false)
-		c.send(1, message(aliceID, aliceID, "dead"))
+		bob := g.registered("/", bobID)
+		c.send(1, message(aliceID, bobID, "dead"))
+		bob.silent(5*time.Second, true)
 		c.send(9, "ping")
 		c.silent(time.Hour, false) // the relay itself has given up long since
 		if d := time.Since(start); d < time.Hour {

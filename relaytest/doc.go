@@ -13,4 +13,14 @@
 // [Relay.Cut] breaks the connections, [Relay.Freeze] leaves them open and dead,
 // [Relay.Refuse] lets nobody connect, [Relay.Respond] answers the handshake with
 // an HTTP status, and [Relay.Reject] closes with a code instead of registering.
+//
+// Where the client under test is not in this process, or not in Go, [NewChaos] is
+// a relay that does all of that and more, and the address that a client dials
+// says what: ws://127.0.0.1:8765/close/1011?times=1. The command "relay chaos"
+// runs it, and [ChaosIndex] lists what an address can say. In memory it goes
+// behind a [Relay]:
+//
+//	r := relaytest.NewInMemory(t)
+//	r.Handle(relaytest.NewChaos(t))
+//	c, err := relay.New(r.URL+"/half-open?after=2s", relay.WithDialContext(r.DialContext))
 package relaytest
