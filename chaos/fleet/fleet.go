@@ -115,9 +115,7 @@ func (f *fleet) launch(ctx context.Context, url string, n int) error {
 		if err != nil {
 			return errors.Join(err, connecting.Wait())
 		}
-		m := &member{client: client, changed: make(chan struct{})}
-		f.members = append(f.members, m)
-		f.watch.Go(m.watch) // ends with the client
+		f.join(client, nil)
 		connecting.Go(func() error { return client.Connect(dialing) })
 	}
 	if err := connecting.Wait(); err != nil {
@@ -126,9 +124,19 @@ func (f *fleet) launch(ctx context.Context, url string, n int) error {
 	return f.await(ctx, 1)
 }
 
+// join makes a client one of the fleet, and has its events seen, if see is not nil.
+func (f *fleet) join(client *relay.Client, see func(relay.Event)) {
+	m := &member{client: client, changed: make(chan struct{})}
+	f.members = append(f.members, m)
+	f.watch.Go(func() { m.watch(see) }) // ends with the client
+}
+
 // watch notes what the client does until it ends.
-func (m *member) watch() {
+func (m *member) watch(see func(relay.Event)) {
 	for event := range m.client.Events() {
+		if see != nil {
+			see(event)
+		}
 		change, ok := event.(relay.StateChange)
 		if !ok {
 			continue
