@@ -81,7 +81,7 @@ func TestAnEvictionEndsTheClient(t *testing.T) {
 	})
 }
 
-func TestOneEvictionByOurOwnGhostIsForgiven(t *testing.T) {
+func TestT55_OneEvictionByOurOwnGhostIsForgiven(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, h := haunt(t)
 		c := r.Client("a")
@@ -100,7 +100,7 @@ func TestOneEvictionByOurOwnGhostIsForgiven(t *testing.T) {
 	})
 }
 
-func TestAGhostIsForgottenAfterAMinute(t *testing.T) {
+func TestT55_AGhostIsForgottenAfterAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, h := haunt(t)
 		c := r.Client("a")
@@ -114,7 +114,7 @@ func TestAGhostIsForgottenAfterAMinute(t *testing.T) {
 	})
 }
 
-func TestAGhostIsForgivenBeforeRegisteringToo(t *testing.T) {
+func TestT55_AGhostIsForgivenBeforeRegisteringToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, h := haunt(t)
 		c := r.Client("a")
@@ -132,7 +132,7 @@ func TestAGhostIsForgivenBeforeRegisteringToo(t *testing.T) {
 }
 
 // A connection that was lost after it had been answered leaves no ghost.
-func TestALostConnectionIsNoGhost(t *testing.T) {
+func TestT55_ALostConnectionIsNoGhost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, h := haunt(t)
 		c := r.Client("a")
