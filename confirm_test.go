@@ -375,7 +375,7 @@ func heap() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-func TestARelayThatDiesWithAMessageInItsHands(t *testing.T) {
+func TestT17_ARelayThatDiesWithAMessageInItsHands(t *testing.T) {
 	for _, test := range []struct {
 		name            string
 		resend, forward bool

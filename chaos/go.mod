@@ -10,7 +10,7 @@ require (
 	golang.org/x/sync v0.24.0
 )
 
-require github.com/gorilla/websocket v1.5.3 // indirect
+require github.com/gorilla/websocket v1.5.3
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
