@@ -176,6 +176,7 @@ func TestANewUUIDGoesOnWhereTheOldOneStopped(t *testing.T) {
 		was := a.UUID()
 		rival := r.Client("rival", relay.WithUUID(was))
 		connect(t, rival)
+		synctest.Wait() // a knows: what it wrote before would be in doubt
 
 		m := to(peer.UUID(), "0")
 		m.SourceUUID = was // as a program may that asked for it once
