@@ -49,7 +49,7 @@ func wrap(t *testing.T, c *relay.Client, p relayotel.Providers) *relayotel.Clien
 func attributes(span sdktrace.ReadOnlySpan) map[string]string {
 	m := make(map[string]string)
 	for _, kv := range span.Attributes() {
-		m[string(kv.Key)] = kv.Value.Emit()
+		m[string(kv.Key)] = kv.Value.String()
 	}
 	return m
 }
@@ -234,7 +234,7 @@ func TestObserve_NoSecretIsExported(t *testing.T) {
 			fmt.Fprintf(&text, "%+v\n", m)
 			each(m, func(set attribute.Set) {
 				for _, kv := range set.ToSlice() {
-					fmt.Fprintf(&text, "%s=%s ", kv.Key, kv.Value.Emit())
+					fmt.Fprintf(&text, "%s=%s ", kv.Key, kv.Value.String())
 				}
 			})
 		}

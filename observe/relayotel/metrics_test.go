@@ -68,7 +68,7 @@ func read(t *testing.T, reader metric.Reader) map[string]float64 {
 		var labels []string
 		for _, kv := range set.ToSlice() {
 			if key := string(kv.Key); !strings.HasPrefix(key, "server.") && key != "relay.address" && key != "messaging.system" {
-				labels = append(labels, key+"="+kv.Value.Emit())
+				labels = append(labels, key+"="+kv.Value.String())
 			}
 		}
 		if value != 0 {
@@ -214,7 +214,7 @@ func TestObserve_OTelServerAddress(t *testing.T) {
 			var got []string
 			for _, kv := range p.Attributes.ToSlice() {
 				if kv.Key != "relay.client.name" {
-					got = append(got, string(kv.Key)+"="+kv.Value.Emit())
+					got = append(got, string(kv.Key)+"="+kv.Value.String())
 				}
 			}
 			key := strings.Join(got, " ")
