@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"sync"
@@ -46,7 +45,7 @@ func (c *Client) serve(ctx context.Context) error {
 		if c.stats.attempt(err, ctx.Err() != nil || c.closing()); err == nil {
 			err = c.talk(ctx, conn)
 		} else if _, keep := c.status.wanted(); !keep && !permanent(err) {
-			c.repeated = false
+			c.failures = 1
 			c.enter(Idle, err, 0) // whoever calls TryConnect sets the pace
 			continue
 		}
@@ -152,6 +151,7 @@ func (c *Client) connected() {
 
 // failed is called by the supervisor before it waits, and before it gives up.
 func (c *Client) failed(f supervisor.Failure) {
+	c.failures = f.Attempt
 	if f.Permanent {
 		return // finish tells
 	}
@@ -160,7 +160,6 @@ func (c *Client) failed(f supervisor.Failure) {
 	default:
 	}
 	wanted, keep := c.status.wanted()
-	c.repeated = f.Attempt > 1 // since the connection was last healthy
 	if keep {
 		c.enter(Backoff, f.Err, f.After)
 	} else {
@@ -190,15 +189,7 @@ func (c *Client) enter(to State, err error, retry time.Duration) {
 		return
 	}
 	c.events.emit(StateChange{At: time.Now(), From: was.state, To: to, Err: err, Retry: retry})
-	if err == nil {
-		c.log.Info("state", "state", to)
-		return
-	}
-	level := slog.LevelWarn
-	if c.repeated && to != Closed { // a relay that is down for a day is one warning
-		level = slog.LevelInfo
-	}
-	c.log.Log(context.Background(), level, "not connected", "state", to, "error", err, "retry", retry)
+	c.logState(to, err, retry)
 }
 
 // doubt reports messages in doubt.

@@ -279,7 +279,10 @@ func WithMaxMessageBytes(n int) Option {
 
 // WithLogger sets where the client tells of its connection; never of the
 // content of messages, tokens or headers. Of the failures between two healthy
-// connections the first is a warning, the others are information. Its handler
+// connections the first is a warning, the others are information, and one that
+// ends the client is an error. Lines have the attributes relay, the address, and
+// those about the connection conn, its number, and on failure attempt, how many in
+// a row, delay, error, and the code and reason of the relay's close frame. Its handler
 // must not wait for the client; when it panics the line is lost, and a
 // [LogPanic] event says so. Default: nowhere.
 func WithLogger(logger *slog.Logger) Option {

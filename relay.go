@@ -74,7 +74,7 @@ type Client struct {
 	lenience  lenience                 // the supervisor goroutine's
 	conflicts conflicts                // likewise
 	sent      http.Header              // of the last handshake; likewise
-	repeated  bool                     // the failure is not the first of its row; likewise
+	failures  int                      // in a row, since a connection was last healthy; likewise
 }
 
 // New checks its arguments and returns a client that is not connected. It opens
