@@ -24,7 +24,6 @@ type crowd struct {
 	mu      sync.Mutex
 	all     []*relay.Client // the closed ones too
 	watches []*watch
-	reading sync.WaitGroup
 	arrived map[string]int // texts that came back
 	unsent  []string
 	calls   map[string]int
