@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -210,4 +212,33 @@ func TestAFloodOfPingsDoesNotStopAClient(t *testing.T) {
 			t.Errorf("%d connects", n)
 		}
 	})
+}
+
+// The relay breaks the protocol, and neither hears a goodbye nor closes: what
+// went wrong is told, not that the client has closed the connection for it.
+func TestWhatBrokeTheConnectionIsToldAlsoIfTheRelayStays(t *testing.T) {
+	for name, frame := range map[string]string{
+		"a reserved opcode":       "\x83\x01 ",
+		"a length in many bytes":  "\x81\x7e\x00\x01 ",
+		"a message over all size": "\x81\x7f\x00\x00\x00\x00\x7f\x00\x00\x00",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, err := relay.New("ws://relay.test", piped(func(conn net.Conn) {
+					registers(conn)
+					_, _ = io.WriteString(conn, frame)
+					swallow(conn)
+				}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				connect(t, c)
+				change := firstBackoff(t, c)
+				if !errors.Is(change.Err, transport.ErrProtocol) && !errors.Is(change.Err, transport.ErrFrameTooLarge) {
+					t.Errorf("%v: want what was wrong with the frame", change)
+				}
+				_ = c.Close()
+			})
+		})
+	}
 }

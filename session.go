@@ -47,6 +47,7 @@ type session struct {
 	leave        *time.Timer // when the writer no longer waits for the last confirmation; nil: not leaving
 	writing      atomic.Bool // the writer waits for the kernel, which the write timeout bounds
 	left         atomic.Bool // the connection was closed by us, on purpose
+	lost         error       // what the reader has met; the reader's, and then run's
 	stuck        *time.Timer // when the relay has confirmed nothing for too long
 	full         bool        // the window is full, and stuck runs
 }
@@ -79,6 +80,9 @@ func (s *session) run(ctx context.Context) error {
 	})
 	g.Go(func() error { return s.heartbeat(ctx) })
 	err := g.Wait()
+	if s.lost != nil && errors.Is(err, transport.ErrClosed) {
+		err = s.lost // parting takes a while, and the others learn only that it is over
+	}
 	if err = s.scrub(err); s.left.Load() {
 		err = errGoodbye
 	}
@@ -99,6 +103,7 @@ func (s *session) read(ctx context.Context) error {
 	for {
 		frame, binary, err := s.conn.ReadFrame()
 		if err != nil {
+			s.lost = err
 			s.part(err)
 			return err
 		}
