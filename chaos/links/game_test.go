@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/seed73300619/relay"
 	"github.com/seed73300619/relay/chaos/faultproxy"
 	"github.com/seed73300619/relay/chaos/process"
@@ -21,7 +23,8 @@ type game struct {
 	t        *testing.T
 	proxy    *faultproxy.Proxy
 	sender   *player
-	receiver *player
+	receiver *player // nil: the peer is none of ours
+	peer     uuid.UUID
 	sent     int
 }
 
@@ -50,6 +53,7 @@ func newGame(t *testing.T, r *process.Relay, p *faultproxy.Proxy, options ...rel
 	g := &game{t: t, proxy: p}
 	g.receiver = g.enter(r.URL)
 	g.sender = g.enter(p.URL(), options...)
+	g.peer = g.receiver.UUID()
 	g.connect()
 	return g
 }
@@ -61,6 +65,7 @@ func newReceiversGame(t *testing.T, r *process.Relay, p *faultproxy.Proxy, optio
 	g := &game{t: t, proxy: p}
 	g.receiver = g.enter(p.URL(), options...)
 	g.sender = g.enter(r.URL)
+	g.peer = g.receiver.UUID()
 	g.connect()
 	return g
 }
@@ -169,8 +174,8 @@ func connect(t *testing.T, c *relay.Client) {
 // next is the sender's next message, accepted.
 func (g *game) next(size int) relay.Message {
 	g.sent++
-	id, peer := g.sender.UUID(), g.receiver.UUID()
-	return relay.Message{SourceUUID: id, PeerUUID: peer, Description: g.Accepted(id, peer, g.sent, size)}
+	id := g.sender.UUID()
+	return relay.Message{SourceUUID: id, PeerUUID: g.peer, Description: g.Accepted(id, g.peer, g.sent, size)}
 }
 
 // offer puts n messages into the Outbox.
@@ -214,8 +219,10 @@ func (g *game) judge(rules referee.Rules) referee.Account {
 	g.t.Helper()
 	g.sender.settle(g.t)
 	g.sender.leave()
-	g.receiver.settle(g.t)
-	g.receiver.leave()
+	if g.receiver != nil {
+		g.receiver.settle(g.t)
+		g.receiver.leave()
+	}
 	account, violations := g.Judge(rules)
 	for i, violation := range violations {
 		if i == 20 {
