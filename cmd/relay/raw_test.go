@@ -14,7 +14,8 @@ import (
 // can be counted.
 type rawClient struct {
 	transport.Conn
-	id uuid.UUID
+	id          uuid.UUID
+	sent, bytes int // messages of all kinds; of the goroutine that writes
 }
 
 // connectRaw connects, and registers nothing. It is cut off at the end of the test.
@@ -25,7 +26,7 @@ func connectRaw(t *testing.T, url string) (*rawClient, error) {
 		return nil, err
 	}
 	t.Cleanup(func() { _ = conn.Abort() })
-	return &rawClient{conn, uuid.New()}, nil
+	return &rawClient{Conn: conn, id: uuid.New()}, nil
 }
 
 // registerRaw connects and registers.
@@ -53,6 +54,8 @@ func (p *rawClient) send(to uuid.UUID, text string) error {
 
 func (p *rawClient) write(m codec.RelayMessage) error {
 	frame, err := m.Append(nil)
+	p.sent++
+	p.bytes += len(frame)
 	return errors.Join(err, p.WriteFrame(frame), p.Flush())
 }
 

@@ -26,7 +26,7 @@ func answered(t *testing.T, address, path string) int {
 	return answer.StatusCode
 }
 
-func TestTheEndComesInTheOrderThatCostsClientsLeast(t *testing.T) {
+func TestT51_TheEndComesInTheOrderThatCostsClientsLeast(t *testing.T) {
 	serve := start(t, nil, "serve", "--addr", "127.0.0.1:0", "--ops-addr", "127.0.0.1:0", "--drain-delay", "1s")
 	address := serve.stdout.await(t, "listening on ws://")
 	operations, _, _ := strings.Cut(serve.stderr.await(t, " ops_addr="), " ")

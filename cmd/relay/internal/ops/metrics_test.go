@@ -44,7 +44,7 @@ func scrape(t *testing.T, h http.Handler) map[string]float64 {
 }
 
 // What is scraped is what has happened, to the unit.
-func TestMetricsAreWhatHappened(t *testing.T) {
+func TestT51_MetricsAreWhatHappened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := relaytest.NewInMemory(t, server.WithAuthenticator(byHeader{}), server.WithMaxRegistrations(2),
 			server.WithQueueBytes(4096), server.WithWriteTimeout(time.Minute), server.WithKeepalive(time.Hour, time.Hour))

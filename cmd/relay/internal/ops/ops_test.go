@@ -13,7 +13,7 @@ import (
 	"github.com/seed73300619/relay/relaytest"
 )
 
-func TestHealthAndReadiness(t *testing.T) {
+func TestT51_HealthAndReadiness(t *testing.T) {
 	r := relaytest.New(t)
 	h := New(r.Server(), Options{})
 	defer h.Close()
