@@ -328,7 +328,7 @@ func dribble(ctx context.Context, url string, ready func()) {
 		if way == 1 {
 			id := uuid.New()
 			registration, _ := codec.Registration{Name: "dribble", UUID: id}.Append(nil)
-			conn.Write(append([]byte{0x81, 0xfe, 0, byte(len(registration)), 0, 0, 0, 0}, registration...))
+			conn.Write(append([]byte{0x81, 0x80 | byte(len(registration)), 0, 0, 0, 0}, registration...))
 		}
 		slowly = "\x81\xff\x00\x00\x00\x00\x00\x10\x00\x00\x00\x00\x00\x00" + strings.Repeat("x", 1<<10)
 	}

@@ -38,7 +38,7 @@ func newDribble(t *testing.T, url string, n int) dribble {
 		}
 	}
 	registration := encode(codec.Registration{Name: "dribble", UUID: alice})
-	frames := append([]byte{0x81, 0xfe, 0, byte(len(registration)), 0, 0, 0, 0}, registration...) // masked with zeros
+	frames := append([]byte{0x81, 0x80 | byte(len(registration)), 0, 0, 0, 0}, registration...) // short, and masked with zeros
 	frames = binary.BigEndian.AppendUint64(append(frames, 0x81, 0xff), uint64(n))
 	if _, err := conn.Write(append(frames, 0, 0, 0, 0)); err != nil {
 		t.Fatal(err)

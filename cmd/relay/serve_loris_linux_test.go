@@ -183,8 +183,8 @@ func newLoris(t *testing.T, url string, kind int) *loris {
 		if err != nil {
 			t.Fatal(err)
 		}
-		header := []byte{0x81, 0xfe, byte(len(frame) >> 8), byte(len(frame)), 0, 0, 0, 0}
-		if _, err := conn.Write(append(header, frame...)); err != nil { // masked with zeros
+		header := []byte{0x81, 0x80 | byte(len(frame)), 0, 0, 0, 0} // it is short, and masked with zeros
+		if _, err := conn.Write(append(header, frame...)); err != nil {
 			t.Fatal(err)
 		}
 	}
