@@ -51,8 +51,8 @@ func TestT18_TheLinkBreaksDuringTheFirstFlushAgainAndAgain(t *testing.T) {
 				if account.DoubtDelivered > 0 || account.Once < burst || account.Late > 0 || account.Once+account.DoubtLost != account.Sent {
 					t.Errorf("%v; want each message delivered, or in doubt and lost", account)
 				}
-				if size > 4<<10 && account.Once < account.Sent/2 {
-					t.Errorf("%v; want most delivered, which were never written to the links that broke", account)
+				if size > 4<<10 && account.InDoubt() > 2*breaks { // buffers of 4 KiB hold one of these, or two
+					t.Errorf("%v; what only waited to be written is not in doubt", account)
 				}
 				t.Logf("%d connections", g.sender.Stats().Connects)
 			})
