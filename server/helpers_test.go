@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http/httptest"
+	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -24,9 +26,11 @@ var (
 // patience bounds what happens soon, even on a busy machine.
 const patience = time.Minute
 
-// newServer returns a server that is shut down, and found empty, at the end.
+// newServer returns a server that is shut down, and found empty, at the end, and
+// of which no goroutine and no file is left.
 func newServer(t *testing.T, opts ...Option) *Server {
 	t.Helper()
+	leavesNothing(t)
 	s, err := New(opts...)
 	if err != nil {
 		t.Fatal(err)
@@ -42,6 +46,22 @@ func newServer(t *testing.T, opts ...Option) *Server {
 		}
 	})
 	return s
+}
+
+// leavesNothing fails the test when at its end there are more goroutines or open
+// files than now.
+func leavesNothing(t *testing.T) {
+	t.Helper()
+	goroutines, files := runtime.NumGoroutine(), openFiles()
+	t.Cleanup(func() {
+		eventually(t, "all goroutines and files are gone", func() bool { return runtime.NumGoroutine() <= goroutines && openFiles() <= files })
+	})
+}
+
+// openFiles is 0 where nobody can tell.
+func openFiles() int {
+	names, _ := os.ReadDir("/proc/self/fd")
+	return len(names)
 }
 
 // listen serves s on a loopback socket and returns its URL.

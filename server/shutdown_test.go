@@ -139,8 +139,12 @@ func TestARefusedUpgradeTakesNoPlace(t *testing.T) {
 	s := newServer(t, WithMaxConnections(1), WithCheckOrigin(func(*http.Request) bool { panic(http.ErrAbortHandler) }))
 	url := "http" + strings.TrimPrefix(listen(t, s), "ws")
 	for range 2 {
-		if resp, err := http.Get(url); err != nil || resp.StatusCode != http.StatusUpgradeRequired {
-			t.Fatal(resp, err)
+		resp, err := http.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.Body.Close(); resp.StatusCode != http.StatusUpgradeRequired {
+			t.Fatal(resp.Status)
 		}
 		if _, err := new(transport.Dialer).Dial(t.Context(), "ws"+strings.TrimPrefix(url, "http")); err == nil {
 			t.Fatal("connected")
