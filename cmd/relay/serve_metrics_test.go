@@ -101,11 +101,16 @@ func TestT51_CountersAfterKillsAreWhatHappened(t *testing.T) {
 		}
 		cancel()
 	}
+	var got, want map[string]float64
+	defer func() {
+		if t.Failed() {
+			t.Logf("counted %v; over the wires went %v", only(got, want), want)
+		}
+	}()
 	eventually(t, "the counters are what happened", func() bool {
-		want := life.Load().metrics()
-		return reflect.DeepEqual(only(r.metrics(t), want), want)
+		got, want = r.metrics(t), life.Load().metrics()
+		return reflect.DeepEqual(only(got, want), want)
 	})
-	got := r.metrics(t)
 	for name, want := range map[string]float64{"relay_connections": 2 * pairs, "relay_clients": 2 * pairs, "relay_queue_bytes": 0, "relay_takeovers_total": 0} {
 		if got[name] != want {
 			t.Errorf("%s: %v, want %v", name, got[name], want)

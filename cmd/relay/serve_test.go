@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -213,47 +211,5 @@ func TestPingThroughAProxy(t *testing.T) {
 				t.Errorf("a secret is shown: %s", out)
 			}
 		})
-	}
-}
-
-func TestDemoTellsItsStory(t *testing.T) {
-	begin := time.Now()
-	cmd := exec.Command(binary, "demo")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	if took := time.Since(begin); took > 15*time.Second {
-		t.Errorf("it took %v", took)
-	}
-	counts := make(map[string][]int)
-	for _, m := range regexp.MustCompile(`(?m)^   (\S[\w ]*?) +(\d+)  `).FindAllStringSubmatch(string(out), -1) {
-		n, err := strconv.Atoi(m[2])
-		if err != nil {
-			t.Fatal(err)
-		}
-		counts[m[1]] = append(counts[m[1]], n)
-	}
-	one := func(what string) int {
-		if len(counts[what]) == 0 {
-			t.Errorf("no count of %q in\n%s", what, out)
-			return -1
-		}
-		return counts[what][len(counts[what])-1]
-	}
-	if len(counts["delivered"]) != 2 || counts["delivered"][0] != 10_000 || one("delivered") != 10_000 {
-		t.Errorf("delivered %v", counts["delivered"])
-	}
-	for _, relay := range []string{"Amsterdam", "Boston", "Chiba"} {
-		if n := one(relay); n != 2_000 {
-			t.Errorf("%d results from %s", n, relay)
-		}
-	}
-	parts := one("delivered") + one("duplicates") + one("early") + one("bounced") + one("died")
-	if written := one("written"); written != parts || written != 10_000+one("resent")+one("repeated") {
-		t.Errorf("the counts do not add up:\n%s", out)
-	}
-	if one("in doubt") != 0 {
-		t.Errorf("in doubt:\n%s", out)
 	}
 }
