@@ -192,9 +192,10 @@ func ended(n int, err error) string {
 func (c *raw) expect(want ...string) {
 	c.t.Helper()
 	for _, want := range want {
-		got := c.next()
+		end := time.Now().Add(2 * time.Minute)
+		got := c.within(time.Until(end))
 		for got == "ping" {
-			got = c.next()
+			got = c.within(time.Until(end))
 		}
 		if got != want {
 			c.t.Fatalf("got %s\nwant %s", got, want)

@@ -83,12 +83,15 @@ func (g *ground) comesBack(front *httptest.Server) {
 	}
 	defer c.Close()
 	c.Inbox()
-	connects := 0
-	for e := range c.Events() {
-		if change, ok := e.(relay.StateChange); ok && change.To == relay.Connected {
-			if connects++; connects == 4 {
-				break
+	late := time.After(time.Minute)
+	for connects := 0; connects < 4; {
+		select {
+		case e := <-c.Events():
+			if change, ok := e.(relay.StateChange); ok && change.To == relay.Connected {
+				connects++
 			}
+		case <-late:
+			g.t.Fatalf("%d connections in a minute, want 4", connects)
 		}
 	}
 	if err := c.Send(g.t.Context(), relay.Message{PeerUUID: c.UUID(), Description: "alive"}); err != nil {
