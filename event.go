@@ -80,7 +80,9 @@ type Malformed struct{ Err error }
 // Stalled reports that the Inbox is full and its policy is [Wait]: the client
 // has stopped reading. Unless the program reads its Inbox, the relay will close
 // the connection: a Python one after 40 to 60 seconds, that of package server
-// when it has got rid of nothing for 10 seconds.
+// when it has got rid of nothing for 10 seconds. From then on what is sent to the
+// client bounces, and the client finds out once the program reads or sends again:
+// it receives what had reached it, and reconnects.
 type Stalled struct{ Bytes int }
 
 // Unconfirmed reports that the relay answers, and yet has confirmed nothing for
