@@ -40,24 +40,24 @@ var linkFaults = []linkFault{
 	}},
 	{"slow_close", func(l *link, dice *rand.Rand) (func() error, error) {
 		heal, err := l.poison("slow_close", "downstream", map[string]int{"delay": dice.IntN(1000)})
-		l.fault.Each((*faultproxy.Link).FIN) // or there would be nothing to close
+		l.front.Each((*faultproxy.Link).FIN) // or there would be nothing to close
 		return heal, err
 	}},
 	{"down", func(l *link, _ *rand.Rand) (func() error, error) {
 		l.toxic.Stop()
-		return l.up, nil
+		return l.replace, nil
 	}},
 	{"half-open", func(l *link, _ *rand.Rand) (func() error, error) {
-		l.fault.Each((*faultproxy.Link).HalfOpen)
+		l.front.Each((*faultproxy.Link).HalfOpen)
 		return nothing, nil // found out by the heartbeat
 	}},
 	{"frozen", func(l *link, _ *rand.Rand) (func() error, error) {
-		l.fault.Each((*faultproxy.Link).Freeze)
+		l.front.Each((*faultproxy.Link).Freeze)
 		return l.each((*faultproxy.Link).Thaw), nil
 	}},
 	{"held", func(l *link, dice *rand.Rand) (func() error, error) {
 		d := faultproxy.Direction(dice.IntN(2))
-		l.fault.Each(func(l *faultproxy.Link) { l.Hold(d) })
+		l.front.Each(func(l *faultproxy.Link) { l.Hold(d) })
 		return l.each(func(l *faultproxy.Link) { l.Release(d) }), nil
 	}},
 	{"reset at a byte", func(l *link, dice *rand.Rand) (func() error, error) {
@@ -70,22 +70,22 @@ var linkFaults = []linkFault{
 	}},
 	{"half-close", func(l *link, dice *rand.Rand) (func() error, error) {
 		d := faultproxy.Direction(dice.IntN(2))
-		l.fault.Each(func(l *faultproxy.Link) { l.HalfClose(d) })
+		l.front.Each(func(l *faultproxy.Link) { l.HalfClose(d) })
 		return nothing, nil
 	}},
 	{"cut while registering", func(l *link, dice *rand.Rand) (func() error, error) {
 		d, n := faultproxy.Direction(dice.IntN(2)), dice.Int64N(500)
-		l.fault.OnNew(func(l *faultproxy.Link) { l.At(d, n, (*faultproxy.Link).Reset) })
-		l.fault.Each((*faultproxy.Link).Reset)
-		return func() error { l.fault.OnNew(nil); return nil }, nil
+		l.front.OnNew(func(l *faultproxy.Link) { l.At(d, n, (*faultproxy.Link).Reset) })
+		l.front.Each((*faultproxy.Link).Reset)
+		return func() error { l.front.OnNew(nil); return nil }, nil
 	}},
 	{"refused", func(l *link, _ *rand.Rand) (func() error, error) {
-		l.fault.Refuse(true)
-		l.fault.Each((*faultproxy.Link).Reset)
-		return func() error { l.fault.Refuse(false); return nil }, nil
+		l.front.Refuse(true)
+		l.front.Each((*faultproxy.Link).Reset)
+		return func() error { l.front.Refuse(false); return nil }, nil
 	}},
 	{"flapping", func(l *link, dice *rand.Rand) (func() error, error) {
-		stop := l.fault.Flap(ms(dice, 20, 200), ms(dice, 20, 100))
+		stop := l.front.Flap(ms(dice, 20, 200), ms(dice, 20, 100))
 		return func() error { stop(); return nil }, nil
 	}},
 }
@@ -104,12 +104,12 @@ func ms(dice *rand.Rand, min, max int) time.Duration {
 // cutSoon ends the link in the middle of what comes next.
 func cutSoon(l *link, dice *rand.Rand, cut func(*faultproxy.Link)) {
 	d, n := faultproxy.Direction(dice.IntN(2)), 1+dice.Int64N(2000)
-	l.fault.Each(func(l *faultproxy.Link) { l.At(d, l.Delivered(d)+n, cut) })
+	l.front.Each(func(l *faultproxy.Link) { l.At(d, l.Delivered(d)+n, cut) })
 }
 
 // each does something to the links that are open later, when it is called.
 func (l *link) each(fault func(*faultproxy.Link)) func() error {
-	return func() error { l.fault.Each(fault); return nil }
+	return func() error { l.front.Each(fault); return nil }
 }
 
 // relayFault is something that happens to the relay's process, until it returns.

@@ -13,66 +13,96 @@ import (
 	"github.com/seed73300619/relay/chaos/faultproxy"
 )
 
-// link is a client's way to the relay: through toxiproxy, which shapes and breaks
-// streams, and through our own proxy, which does what toxiproxy cannot.
+// link is a client's way to the relay: through our own proxy, which does what
+// toxiproxy cannot, and then through toxiproxy, which shapes and breaks streams.
 type link struct {
+	relay string // host:port
+	front *faultproxy.Proxy
 	toxic *toxiproxy.Proxy
-	fault *faultproxy.Proxy
 }
 
 // Some toxics write to the global logger of zerolog, whatever logger they are given.
 func init() { zerolog.SetGlobalLevel(zerolog.Disabled) }
 
 // newLink makes a way to the address, host:port.
-func newLink(name, address string) (*link, error) {
-	fault, err := faultproxy.New(address)
+func newLink(relay string) (*link, error) {
+	toxic, err := newToxic(relay)
 	if err != nil {
 		return nil, err
 	}
-	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	toxic := toxiproxy.NewProxy(server, name, "127.0.0.1:0", fault.Addr())
-	if err := toxic.Start(); err != nil {
-		fault.Close()
-		return nil, fmt.Errorf("toxiproxy: %w", err)
+	front, err := faultproxy.New(toxic.Listen)
+	if err != nil {
+		toxic.Stop()
+		return nil, err
 	}
-	return &link{toxic: toxic, fault: fault}, nil
+	return &link{relay: relay, front: front, toxic: toxic}, nil
 }
 
-func (l *link) url() string { return "ws://" + l.toxic.Listen }
+func newToxic(relay string) (*toxiproxy.Proxy, error) {
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	toxic := toxiproxy.NewProxy(server, "toxic", "127.0.0.1:0", relay)
+	if err := toxic.Start(); err != nil {
+		return nil, fmt.Errorf("toxiproxy: %w", err)
+	}
+	return toxic, nil
+}
 
 func (l *link) close() {
-	l.toxic.Toxics.ResetToxics(context.Background())
+	l.front.Close()
 	l.toxic.Stop()
-	l.fault.Close()
 }
 
 // poison adds a toxic in a direction, "upstream" or "downstream", and returns what
 // takes it away again.
 func (l *link) poison(kind, direction string, attributes map[string]int) (heal func() error, err error) {
-	toxic, err := json.Marshal(map[string]any{"type": kind, "stream": direction, "attributes": attributes})
+	toxic, err := json.Marshal(map[string]any{"name": "it", "type": kind, "stream": direction, "attributes": attributes})
 	if err != nil {
 		return nil, err
 	}
-	added, err := l.toxic.Toxics.AddToxicJson(bytes.NewReader(toxic))
-	if err != nil {
+	if err := l.operate(func() error {
+		_, err := l.toxic.Toxics.AddToxicJson(bytes.NewReader(toxic))
+		return err
+	}); err != nil {
 		return nil, fmt.Errorf("toxiproxy: adding %s: %w", toxic, err)
 	}
 	return func() error {
-		if err := l.toxic.Toxics.RemoveToxic(context.Background(), added.Name); err != nil {
-			return fmt.Errorf("toxiproxy: removing %s: %w", added.Name, err)
+		if l.toxic.Toxics.GetToxic("it") == nil {
+			return nil // replaced meanwhile
+		}
+		if err := l.operate(func() error { return l.toxic.Toxics.RemoveToxic(context.Background(), "it") }); err != nil {
+			return fmt.Errorf("toxiproxy: removing %s: %w", toxic, err)
 		}
 		return nil
 	}, nil
 }
 
-// up lets the toxic proxy listen again, on its port: a client that redials while
-// nobody listens there can hold that for a moment.
-func (l *link) up() (err error) {
-	for range 100 {
-		if err = l.toxic.Start(); err == nil {
-			return nil
-		}
-		time.Sleep(50 * time.Millisecond)
+// operate changes the toxics while nobody connects. That never ends when one of
+// the streams holds bytes for a socket that has gone, and a toxiproxy in which that
+// happens takes no connection any more: then there will be another one.
+func (l *link) operate(change func() error) error {
+	l.front.Refuse(true)
+	defer l.front.Refuse(false)
+	done := make(chan error, 1)
+	go func() { done <- change() }()
+	timer := time.NewTimer(3 * time.Second)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return l.replace()
 	}
-	return fmt.Errorf("toxiproxy: %w", err)
+}
+
+// replace puts a healthy toxiproxy in place of the one there is.
+func (l *link) replace() error {
+	toxic, err := newToxic(l.relay)
+	if err != nil {
+		return err
+	}
+	l.front.SetUpstream(toxic.Listen)
+	l.front.Each((*faultproxy.Link).Reset)
+	go l.toxic.Stop() // which may not end either
+	l.toxic = toxic
+	return nil
 }

@@ -119,12 +119,12 @@ func (g *game) enter() error {
 		url, options := g.Relay.URL, []relay.Option{}
 		suffers := g.Mode() != Senders || number < g.Clients/2
 		if suffers {
-			l, err := newLink(fmt.Sprint(number), strings.TrimPrefix(url, "ws://"))
+			l, err := newLink(strings.TrimPrefix(url, "ws://"))
 			if err != nil {
 				return err
 			}
 			g.weather.links = append(g.weather.links, l)
-			url, options = l.url(), append(options, relay.WithHeartbeat(time.Second, time.Second))
+			url, options = l.front.URL(), append(options, relay.WithHeartbeat(time.Second, time.Second))
 		}
 		if g.Mode() == Resenders {
 			options = append(options, relay.WithResend(1000))

@@ -48,7 +48,7 @@ func (w *weather) blow(ctx context.Context) {
 	storms.Wait()
 	for _, l := range w.links {
 		// A link that has swallowed bytes is none any more.
-		l.fault.Each((*faultproxy.Link).Reset)
+		l.front.Each((*faultproxy.Link).Reset)
 	}
 	w.journal.note("all links are cut once more, and then left in peace")
 }
