@@ -197,7 +197,7 @@ func TestT1_AHundredClientsAreNeverInLockstep(t *testing.T) {
 }
 
 // A hundred clients lose a healthy connection in the same instant.
-func TestAFleetDoesNotComeBackInOneInstant(t *testing.T) {
+func TestT33_AFleetDoesNotComeBackInOneInstant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := relaytest.NewInMemory(t)
 		var back clock
