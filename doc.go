@@ -75,7 +75,8 @@ had already written into it is lost; its senders were told that it was handed on
 What comes back has the client's own UUID as SourceUUID: a program that answers
 what it receives checks [Message.Undelivered] first, or it answers itself for
 ever. A frame that is no message is reported as [Malformed] and returned by
-Recv as a *codec.DecodeError; the connection lives.
+Recv as a *codec.DecodeError; the connection lives. One that is not even UTF-8
+ends the connection, as RFC 6455 wants, and the client comes back.
 
 # Reconnecting
 
