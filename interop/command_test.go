@@ -47,3 +47,4 @@ func (r *commandRelay) Start(t testing.TB) {
 func (r *commandRelay) Stop(t testing.TB) { r.process.stop(t) }
 func (r *commandRelay) Kill(testing.TB)   { r.process.kill() }
 func (r *commandRelay) Freeze()           { r.process.signal(syscall.SIGSTOP) }
+func (r *commandRelay) Thaw()             { r.process.signal(syscall.SIGCONT) }

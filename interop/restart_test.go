@@ -4,7 +4,7 @@ import (
 	"testing"
 )
 
-func TestPeers_come_back_when_the_relay_does(t *testing.T) {
+func TestT54_Peers_come_back_when_the_relay_does(t *testing.T) {
 	t.Parallel()
 	for _, ending := range []struct {
 		name string

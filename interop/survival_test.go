@@ -106,7 +106,7 @@ func endpointsSurvive(t *testing.T, before, after testRelay, ending ending) {
 	shareBoth(t, "the endpoints restarted", a, b)
 }
 
-func TestRelayClients_32_idle_ones_survive_a_restart_of_the_relay(t *testing.T) {
+func TestT54_RelayClients_32_idle_ones_survive_a_restart_of_the_relay(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []relayKind{realKind, ourCommandKind} {
 		for _, killed := range []bool{false, true} {
