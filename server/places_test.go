@@ -1,13 +1,17 @@
 package server
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/seed73300619/relay/codec"
 )
@@ -175,4 +179,48 @@ func TestShutdownSpreadsTheEnds(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What ends take, such as their lines in a slow log, does not add to the window.
+func TestT33_ShutdownKeepsToItsWindowWhenEndsAreSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n, gap = 20, 5 * time.Millisecond
+		s := newServer(t, WithShutdownSpread(n*gap), WithLogger(slog.New(slowLog{slog.DiscardHandler})))
+		var start time.Time
+		ends := make(chan time.Duration, n)
+		for range n {
+			p := join(t, s).register(uuid.New())
+			go func() {
+				p.expectClose(1001, "")
+				ends <- time.Since(start)
+			}()
+		}
+		synctest.Wait()
+		start = time.Now()
+		if err := s.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		var at []time.Duration
+		for range n {
+			at = append(at, <-ends)
+		}
+		slices.Sort(at)
+		for i, d := range at {
+			if want := time.Duration(i) * gap; d != want {
+				t.Errorf("end %d after %v, want %v", i, d, want)
+			}
+		}
+	})
+}
+
+// A slowLog takes 3 ms for the line of a client that has gone.
+type slowLog struct{ slog.Handler }
+
+func (slowLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (slowLog) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "unregistered" {
+		time.Sleep(3 * time.Millisecond)
+	}
+	return nil
 }

@@ -181,11 +181,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.places.stop()
 	conns := s.snapshot()
 	gap := min(s.config().shutdownSpread/time.Duration(max(len(conns), 1)), maxShutdownGap)
-	for _, c := range conns {
-		c.end(codeGoingAway, "")
-		if gap > 0 {
-			pause(ctx, gap)
+	start := time.Now()
+	for i, c := range conns {
+		// By the clock: gaps of less than a millisecond, each of them a little late
+		// on a busy machine, would add up to several times the window.
+		if wait := time.Until(start.Add(time.Duration(i) * gap)); wait > 0 {
+			pause(ctx, wait)
 		}
+		c.end(codeGoingAway, "")
 	}
 	s.mu.Lock()
 	s.stopping = true
