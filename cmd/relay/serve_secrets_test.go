@@ -125,6 +125,21 @@ func (v *visit) frame(m codec.RelayMessage) string {
 	return string(frame)
 }
 
+// until does something again until the log says so: a warning of a kind is said
+// once a second.
+func (v *visit) until(said string, do func()) {
+	v.t.Helper()
+	for late := time.Now().Add(patience); ; {
+		do()
+		if strings.Contains(v.serve.stderr.String(), said) {
+			return
+		}
+		if time.Now().After(late) {
+			v.t.Fatalf("not logged: %s", said)
+		}
+	}
+}
+
 // end reads to the end, which the relay has brought about, and hears why.
 func (v *visit) end(ws transport.Conn) {
 	v.t.Helper()
@@ -165,10 +180,15 @@ func (v *visit) ask(request string) {
 func (v *visit) happen() {
 	v.t.Helper()
 	alice, bob := uuid.New(), uuid.New()
-	for _, kind := range []string{"revoked", "foreign", "forged", "elsewhere", "broken", "page"} {
-		ws := v.guest(kind)
-		v.write(ws, v.frame(codec.Registration{Name: "guest" + forged, UUID: uuid.New()}))
-		v.end(ws)
+	for kind, said := range map[string]string{
+		"revoked": "a client may not register", "foreign": "a client may not register",
+		"forged": "cannot tell who a client is", "elsewhere": "cannot tell who a client is", "broken": "cannot tell who a client is", "page": "cannot tell who a client is",
+	} {
+		v.until(said, func() {
+			ws := v.guest(kind)
+			v.write(ws, v.frame(codec.Registration{Name: "guest" + forged, UUID: uuid.New()}))
+			v.end(ws)
+		})
 	}
 	other := v.register("bob", bob)
 	message := func(from, to uuid.UUID) string {
@@ -180,15 +200,17 @@ func (v *visit) happen() {
 		strings.Replace(message(alice, alice), `"error"`, `"`+letter+`"`, 1), message(alice, alice) + letter,
 		strings.Replace(message(alice, alice), letter, letter+"\xff", 1), strings.Repeat(letter, 2000), strings.Repeat(letter, 1<<20),
 	} {
-		ws := v.register("alice", alice)
-		for _, frame := range []string{message(alice, alice), message(alice, uuid.New()), message(alice, bob), message(bob, alice)} {
-			v.write(ws, frame) // arrives, and comes back for three reasons
-			if _, _, err := ws.ReadFrame(); err != nil {
-				v.t.Fatal(err)
+		v.until("closing a connection for what it sent", func() {
+			ws := v.register("alice", alice)
+			for _, frame := range []string{message(alice, alice), message(alice, uuid.New()), message(alice, bob), message(bob, alice)} {
+				v.write(ws, frame) // arrives, and comes back for three reasons
+				if _, _, err := ws.ReadFrame(); err != nil {
+					v.t.Fatal(err)
+				}
 			}
-		}
-		_ = errors.Join(ws.WriteFrame([]byte(hostile)), ws.Flush()) // the last one may not fit before the end
-		v.end(ws)
+			_ = errors.Join(ws.WriteFrame([]byte(hostile)), ws.Flush()) // the last one may not fit before the end
+			v.end(ws)
+		})
 	}
 	thief := v.guest("bob")
 	first := v.register("alice", alice)
