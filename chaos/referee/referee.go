@@ -84,7 +84,7 @@ func (r *Referee) Withdrawn(sender uuid.UUID, number int) {
 	delete(r.fates, key{sender, number})
 }
 
-// Connected and Lost book the connection of a client.
+// Connected books that a client has a connection.
 func (r *Referee) Connected(id uuid.UUID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -146,7 +146,7 @@ func (r *Referee) Arrived(receiver uuid.UUID, m relay.Message) {
 	r.order[lane] = k.number
 }
 
-// InDoubt, Refused and Returned book what a client says of its messages.
+// InDoubt books messages of which a client says that they may have arrived.
 func (r *Referee) InDoubt(messages ...relay.Message) {
 	r.each(messages, func(f *fate) { f.inDoubt++ })
 }
