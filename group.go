@@ -209,12 +209,23 @@ func (g *Group) receive(m *member) {
 		if !in.Undelivered() {
 			g.remember(in.SourceUUID, m)
 		}
-		select {
-		case g.inbox <- Incoming{Message: in, Client: m.client}:
-		case <-g.stop:
-			g.events.emit(GroupEvent{Event: Dropped{Message: in, Err: ErrClosed}, Client: m.client})
-			return
-		}
+		g.pass(Incoming{Message: in, Client: m.client})
+	}
+}
+
+// pass puts a message into the group's Inbox. After Close it does not wait for
+// the program, but tells of what has no room: until the client has ended none may
+// be left behind in its Inbox, which nobody reads any more.
+func (g *Group) pass(in Incoming) {
+	select {
+	case g.inbox <- in:
+		return
+	default:
+	}
+	select {
+	case g.inbox <- in:
+	case <-g.stop:
+		g.events.emitMinor(GroupEvent{Event: Dropped{Message: in.Message, Err: ErrClosed}, Client: in.Client})
 	}
 }
 
