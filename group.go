@@ -179,7 +179,8 @@ func (g *Group) Done() <-chan struct{} {
 // connected, closes all clients in the group as [Client.Close] does, and ends the
 // group, all within the longest of the clients' timeouts. The error carries an
 // *[UnsentError] for each client with messages that could not be sent, and one
-// for the group's own. The second Close waits, too, and returns nil.
+// for the group's own. What is unread beyond the Inbox's own few messages is
+// dropped. The second Close waits, too, and returns nil.
 func (g *Group) Close() error {
 	g.begin()
 	g.closed.Do(func() { close(g.stop) })

@@ -108,7 +108,7 @@ func New(address string, opts ...Option) (*Client, error) {
 	}
 	c.status = newStatus()
 	c.out = newOutbox(c.outbox, c.close, cfg.outbox, c.need, c.stats)
-	c.in = newInbox(cfg.inbox, c.drop, c.stall)
+	c.in = newInbox(cfg.inbox, c.overflow, c.stall)
 	c.running, c.cancel = context.WithCancelCause(context.Background())
 	return c, nil
 }
@@ -316,7 +316,9 @@ func (c *Client) State() State {
 
 // Events returns the channel of events: state changes and oddities. The client
 // never waits for it: a program that does not read loses events, counted in
-// [Stats], after the first 16 and before the last 64. It is closed last of all,
+// [Stats], after the first 16 and before the last 64. Of those, half at most are of
+// the kind that a peer can cause at will ([Malformed], and [Dropped] for want of
+// room in the Inbox): they displace none that says more. It is closed last of all,
 // with the last 16 unread ones in it. Several readers compete.
 func (c *Client) Events() <-chan Event { return c.events.channel() }
 
@@ -381,10 +383,16 @@ func (c *Client) gaveUp(what string, ctx context.Context) error {
 	return fmt.Errorf("relay: %s: %w: %w", what, err, ErrNotConnected)
 }
 
-// drop and stall are called by the reader and the writer.
-func (c *Client) drop(m Message, err error) {
+// refused, overflow and stall are called by the writer, the inbox and the reader.
+func (c *Client) refused(m Message, err error) {
 	c.stats.drop(err, c.cfg.inbox.WhenFull)
 	c.events.emit(Dropped{Message: m, Err: err})
+}
+
+// overflow must not displace other events: peers decide how many messages come.
+func (c *Client) overflow(m Message, err error) {
+	c.stats.drop(err, c.cfg.inbox.WhenFull)
+	c.events.emitMinor(Dropped{Message: m, Err: err})
 }
 
 func (c *Client) stall(bytes int) {

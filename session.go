@@ -343,7 +343,7 @@ func (s *session) refuse(e entry, err error) {
 		e.answer(err)
 		return
 	}
-	s.drop(e.message, err)
+	s.refused(e.message, err)
 }
 
 func (s *session) flush() error {
