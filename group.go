@@ -255,9 +255,19 @@ func (g *Group) listen(m *member) {
 			if !ok {
 				return
 			}
-			g.events.emit(GroupEvent{Event: event, Client: m.client})
+			g.tell(GroupEvent{Event: event, Client: m.client})
 		case <-m.gone.Done():
 			return
 		}
+	}
+}
+
+// tell passes an event on with the weight that it had for its client.
+func (g *Group) tell(event GroupEvent) {
+	switch event.Event.(type) {
+	case Malformed, LogPanic, Dropped: // for want of room: of what is refused the router tells
+		g.events.emitMinor(event)
+	default:
+		g.events.emit(event)
 	}
 }
