@@ -16,6 +16,7 @@ const (
 	// be reported.
 	windowMessages = 1 << 14
 	windowBytes    = 8 << 20
+	windowBarriers = 1 << 14 // each Flush makes one, also one that gives up
 )
 
 // outbox is everything that the client has accepted and does not yet know to be

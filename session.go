@@ -357,7 +357,8 @@ func (s *session) flush() error {
 
 // windowFull reports that no more may be written before the relay confirms.
 func (s *session) windowFull() bool {
-	return s.out.window.messages >= s.cfg.window || s.out.bytes >= windowBytes
+	w := &s.out.window
+	return w.messages >= s.cfg.window || s.out.bytes >= windowBytes || w.len()-w.messages >= windowBarriers
 }
 
 // heartbeat pings, and ends the session when the relay has been silent for too
