@@ -93,6 +93,7 @@ func (g *game) enter(url string, options ...relay.Option) *player {
 	if err != nil {
 		g.t.Fatal(err)
 	}
+	g.Watch(client.UUID(), func() uint64 { return client.Stats().Connects })
 	p := &player{Client: client, referee: &g.Referee}
 	inbox, events := client.Inbox(), client.Events()
 	p.readers.Go(func() {

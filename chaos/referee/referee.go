@@ -17,7 +17,9 @@ import (
 // nobody's connection may lose what was handed on.
 type Rules struct {
 	// Spilling says that receivers' connections break, too: then a message
-	// that the relay has handed on may have been lost with one, unseen.
+	// that the relay has handed on may have been lost with one, unseen. Not if one
+	// sent later has arrived while a receiver that is watched still had the
+	// connection that it had when the message was accepted.
 	Spilling bool
 	// Resending says that clients send again what was not confirmed: then
 	// a message may arrive more than once, and nothing is in doubt.
@@ -33,8 +35,9 @@ type Referee struct {
 	fates    map[key]*fate
 	players  map[uuid.UUID]*player
 	order    map[[2]uuid.UUID]int // the last number by sender and receiver
-	late     map[key]bool         // arrived after a successor
-	protests []string             // what needs no judgement to be wrong
+	ahead    map[[2]uuid.UUID][]ahead
+	late     map[key]bool // arrived after a successor
+	protests []string     // what needs no judgement to be wrong
 }
 
 // key is the name of a message: its sender and number.
@@ -45,11 +48,18 @@ type key struct {
 
 func (k key) String() string { return fmt.Sprintf("%.8s/%d", k.sender, k.number) }
 
+// ahead is a message that nothing sent later has overtaken yet.
+type ahead struct {
+	number      int
+	connections uint64 // that its receiver had had when it was accepted
+}
+
 // fate is what happened to one message, how often.
 type fate struct {
 	peer   uuid.UUID
 	spills bool // the receiver had no connection, or has lost it since
 	epoch  int  // of the receiver's connection when the message was accepted
+	passed bool // a later one has arrived on the connection of then
 
 	delivered, bounced, inDoubt, refused, returned int
 }
@@ -58,6 +68,17 @@ type fate struct {
 type player struct {
 	connected bool
 	epoch     int // grows with each loss
+
+	connections func() uint64 // how many it has had so far; nil: not watched
+}
+
+// Watch tells the referee of a client how many connections it has had so far,
+// which must have grown before anything arrives on a new one. Events say the same
+// some time later.
+func (r *Referee) Watch(id uuid.UUID, connections func() uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.player(id).connections = connections
 }
 
 // Accepted books a message of sender to peer, before the client can know of it,
@@ -74,6 +95,13 @@ func (r *Referee) Accepted(sender, peer uuid.UUID, number, size int) string {
 	}
 	to := r.player(peer)
 	r.fates[k] = &fate{peer: peer, spills: !to.connected, epoch: to.epoch}
+	if to.connections != nil {
+		if r.ahead == nil {
+			r.ahead = make(map[[2]uuid.UUID][]ahead)
+		}
+		lane := [2]uuid.UUID{sender, peer}
+		r.ahead[lane] = append(r.ahead[lane], ahead{number, to.connections()})
+	}
 	return text(number, size)
 }
 
@@ -132,6 +160,7 @@ func (r *Referee) Arrived(receiver uuid.UUID, m relay.Message) {
 		return
 	default:
 		f.delivered++
+		r.pass(lane, k.number)
 	}
 	if f.delivered+f.bounced > 1 {
 		return // a copy, judged by their number
@@ -144,6 +173,24 @@ func (r *Referee) Arrived(receiver uuid.UUID, m relay.Message) {
 		return
 	}
 	r.order[lane] = k.number
+}
+
+// pass notes that those sent before a number cannot have been lost with the
+// receiver's connection, if it has had no other one since they were accepted: the
+// relay hands on in order.
+func (r *Referee) pass(lane [2]uuid.UUID, number int) {
+	before := r.ahead[lane]
+	if len(before) == 0 || before[0].number > number {
+		return
+	}
+	connections := r.player(lane[1]).connections()
+	for len(before) > 0 && before[0].number <= number {
+		if f := r.fates[key{lane[0], before[0].number}]; f != nil && before[0].connections == connections {
+			f.passed = true
+		}
+		before = before[1:]
+	}
+	r.ahead[lane] = before
 }
 
 // InDoubt books messages of which a client says that they may have arrived.
@@ -240,7 +287,7 @@ func (r *Referee) Judge(rules Rules) (Account, []string) {
 	for _, k := range keys {
 		f := r.fates[k]
 		peer := r.player(f.peer)
-		spills := rules.Spilling && (f.spills || peer.epoch != f.epoch)
+		spills := rules.Spilling && !f.passed && (f.spills || peer.epoch != f.epoch)
 		if wrong := account.add(f, rules, spills); wrong != "" {
 			violations = append(violations, fmt.Sprintf("%v to %.8s: %s: %+v", k, f.peer, wrong, *f))
 		}

@@ -114,6 +114,39 @@ func TestOnlyAReceiverThatLosesItsConnectionSpills(t *testing.T) {
 	}
 }
 
+func TestWhatALaterOneHasPassedIsNotSpilt(t *testing.T) {
+	for name, row := range map[string]struct {
+		between, before, after func(g *game, connections *uint64) // of: accepting two, one arriving, the end
+		spilt                  int
+	}{
+		"a connection that breaks afterwards": {nop, nop, lose, 0},
+		"a connection that breaks before":     {nop, lose, nop, 1},
+		"a connection that breaks between":    {lose, nop, nop, 1},
+		"events that come late":               {nop, func(g *game, n *uint64) { *n++ }, func(g *game, n *uint64) { g.Lost(g.b) }, 1},
+	} {
+		g, connections := play(0), uint64(1)
+		g.Watch(g.b, func() uint64 { return connections })
+		g.Accepted(g.a, g.b, 0, 10)
+		row.between(g, &connections)
+		second := relay.Message{SourceUUID: g.a, PeerUUID: g.b, Description: g.Accepted(g.a, g.b, 1, 10)}
+		row.before(g, &connections)
+		g.Arrived(g.b, second)
+		row.after(g, &connections)
+		account, violations := g.Judge(Rules{Spilling: true})
+		if account.Once != 1 || account.Spilt != row.spilt || (len(violations) == 0) != (row.spilt == 1) {
+			t.Errorf("%s: %v, %q", name, account, violations)
+		}
+	}
+}
+
+func nop(*game, *uint64) {}
+
+func lose(g *game, connections *uint64) {
+	g.Lost(g.b)
+	*connections++
+	g.Connected(g.b)
+}
+
 func TestWhatIsSentAgainMayArriveAgain(t *testing.T) {
 	g := play(3)
 	for _, n := range []int{0, 2, 1, 2, 0} {

@@ -46,6 +46,7 @@ func newPlayer(name, url string, dice *rand.Rand, judge *referee.Referee, journa
 	if err != nil {
 		return nil, err
 	}
+	judge.Watch(client.UUID(), func() uint64 { return client.Stats().Connects })
 	return &player{
 		Client: client, name: name, referee: judge, journal: journal, dice: dice,
 		marks: make(chan struct{}, 1), ended: make(chan struct{}),
