@@ -234,6 +234,9 @@ func TestT21_AnInboxThatDisconnects(t *testing.T) {
 		}
 		got := drain(reader)
 		equal(t, "read", got, numbers(0, len(got)))
+		if len(got) < smallInbox/2000 || len(got)+1 != int(reader.Stats().Received) {
+			t.Errorf("%d read, and all but the one that was dropped had arrived: %+v", len(got), reader.Stats())
+		}
 		time.Sleep(time.Minute)
 		if reader.State() != relay.Connected || reader.Stats().Connects != 2 {
 			t.Error("it did not come back:", reader.State())
