@@ -40,7 +40,9 @@ type Stats struct {
 	InDoubt       uint64 // messages reported by InDoubt
 	Malformed     uint64 // frames that were no message
 
-	Dropped uint64 // messages reported by Dropped; each of them is also one of:
+	// Messages let go, which Dropped reports unless the client has ended; each of
+	// them is also one of those that follow.
+	Dropped uint64
 	Refused uint64 // to be sent, and too large or impossible to encode
 	// Received, and no room in the Inbox: by the policies DropOldest, DropNewest
 	// and Disconnect, and unread when the client was closed.
