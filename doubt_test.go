@@ -83,34 +83,40 @@ func TestASlowLineIsNotADeadRelay(t *testing.T) {
 }
 
 // A relay that takes nothing any more is noticed within the heartbeat's bound,
-// also when the program sends so much that no ping gets through to it.
+// also when the program sends so much that no ping gets through to it, and
+// whenever it begins to.
 func TestT10_ARelayThatTakesNothingIsNoticedWithinTheHeartbeat(t *testing.T) {
-	bubble(t, func(t *testing.T, r *relaytest.Relay) {
-		c := r.Client("c", relay.WithHeartbeat(2*time.Second, time.Second), relay.WithTimeout(time.Minute))
-		connect(t, c)
-		w := watching(c)
-		thaw := r.Freeze()
-		frozen := time.Now()
-		sent := 0
-		for c.State() == relay.Connected {
-			select {
-			case c.Outbox() <- to(nobody, strings.Repeat("x", 10_000)):
-				sent++
-			case <-time.After(10 * time.Millisecond):
-			}
-		}
-		if took := time.Since(frozen); took > 3*time.Second {
-			t.Errorf("noticed after %v", took)
-		}
-		thaw()
-		if err := c.Close(); err != nil {
-			t.Fatal(err)
-		}
-		<-w.done
-		if s := c.Stats(); sent == 0 || int(s.Returned+s.InDoubt) != sent {
-			t.Errorf("%d sent: %+v", sent, s)
-		}
-	})
+	for name, after := range map[string]time.Duration{"at once": 0, "in the last moment": 2900 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *relaytest.Relay) {
+				c := r.Client("c", relay.WithHeartbeat(2*time.Second, time.Second), relay.WithTimeout(time.Minute))
+				connect(t, c)
+				w := watching(c)
+				thaw := r.Freeze()
+				frozen := time.Now()
+				time.Sleep(after)
+				sent := 0
+				for c.State() == relay.Connected {
+					select {
+					case c.Outbox() <- to(nobody, strings.Repeat("x", 10_000)):
+						sent++
+					case <-time.After(10 * time.Millisecond):
+					}
+				}
+				if took := time.Since(frozen); took > 3*time.Second+100*time.Millisecond { // a step of the heartbeat
+					t.Errorf("noticed after %v", took)
+				}
+				thaw()
+				if err := c.Close(); err != nil {
+					t.Fatal(err)
+				}
+				<-w.done
+				if s := c.Stats(); sent == 0 || int(s.Returned+s.InDoubt) != sent {
+					t.Errorf("%d sent: %+v", sent, s)
+				}
+			})
+		})
+	}
 }
 
 // A relay that answers pings and confirms nothing stops the Outbox: once, an

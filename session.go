@@ -362,15 +362,17 @@ func (s *session) windowFull() bool {
 }
 
 // heartbeat pings, and ends the session when the relay has been silent for too
-// long. Whatever is read is a sign of life. While the reader waits for the
-// program nothing can be heard, so nothing is concluded.
+// long. Whatever is read is a sign of life, and so is that the kernel gets rid of
+// what a writer waits for: behind that, on a slow line, the ping goes out late.
+// While the reader waits for the program nothing can be heard, so nothing is
+// concluded.
 func (s *session) heartbeat(ctx context.Context) error {
 	began, healthy := time.Now(), false
 	for pause := min(s.cfg.heartbeat, settleAfter); ; pause = s.cfg.heartbeat {
 		if err := sleep(ctx, pause); err != nil {
 			return err
 		}
-		before := s.conn.Received()
+		before, stuck, sent := s.conn.Received(), false, int64(0)
 		s.conn.Ping()
 		for waited := time.Duration(0); s.conn.Received() == before; {
 			if waited >= s.cfg.heartbeatTimeout {
@@ -380,7 +382,12 @@ func (s *session) heartbeat(ctx context.Context) error {
 			if err := sleep(ctx, step); err != nil {
 				return err
 			}
-			if waited += step; s.in.stalled.Load() || s.writing.Load() {
+			wasStuck, was := stuck, sent
+			stuck = s.writing.Load()
+			_, sent = s.conn.Offsets()
+			// What the kernel takes at once, it may just keep.
+			drains := wasStuck && stuck && sent > was
+			if waited += step; s.in.stalled.Load() || drains {
 				waited = 0
 			}
 		}
