@@ -37,7 +37,7 @@ What is sent on the Outbox goes out in the order sent, across reconnects too, an
 every message that the client has taken ends in exactly one of four ways:
 
   - It is written, and the relay has confirmed that it handed it on. "Handed
-    on" means written to the peer's socket, not read by the peer.
+    on" means given to the peer's connection, not read by the peer.
   - It is in doubt: written, and the connection was lost before the relay
     confirmed. An [InDoubt] event carries it, and [Stats] counts it. It is not
     sent again, unless [WithResend] asks for at least once instead of at most
