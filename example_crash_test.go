@@ -182,7 +182,11 @@ func pipelineStory(ctx context.Context, s *story) error {
 					s.take(m.Description)
 				}
 			case <-s.all:
-				return worker.Close()
+				err := worker.Close()
+				if _, ok := errors.AsType[*relay.UnsentError](err); ok {
+					return nil // answers that had come out before
+				}
+				return err
 			case <-ctx.Done():
 				return errors.Join(context.Cause(ctx), worker.Close())
 			}

@@ -166,8 +166,8 @@ func TestObserve_DisconnectsByCode(t *testing.T) {
 				answer(conn, okReply)
 				_ = conn.Close(sent, "")
 			})
-			c := r.Client("a")
-			connect(t, c)
+			c := r.Client("a", relay.WithReconnect(false)) // or it might be back already
+			c.Inbox()
 			synctest.Wait()
 			s := c.Stats()
 			if s.Disconnects.Of(counted) != 1 || s.Disconnects.Total() != 1 || s.Silent != 0 {
