@@ -81,10 +81,10 @@ func (f *figures) check() error {
 	if n := len(f.registrations); n < f.clients {
 		bad("%d of %d are back", n, f.clients)
 	}
-	if f.files[after] != f.files[before] {
+	if f.files[after].exceed(f.files[before]) {
 		bad("files: %+v before, %+v after", f.files[before], f.files[after])
 	}
-	if f.files[last] != f.files[empty] {
+	if f.files[last].exceed(f.files[empty]) {
 		bad("files: %+v at first, %+v at last", f.files[empty], f.files[last])
 	}
 	return errors.Join(wrong...)
@@ -108,9 +108,9 @@ func (f *figures) markdown() string {
 	row("attempts", "", "%d", len(f.attempts))
 	row("all back after", fmt.Sprintf("≤ %.0f s", backWith.Seconds()), "%.2f s", f.back().Seconds())
 	row("ended clients", "0", "%d", f.ended)
-	row("files of the fleet, before / after", "equal", "%d / %d", f.files[before].fleet, f.files[after].fleet)
-	row("files of the relay, before / after", "equal", "%d / %d", f.files[before].relay, f.files[after].relay)
-	row("files of the fleet, without clients, first / last", "equal", "%d / %d", f.files[empty].fleet, f.files[last].fleet)
-	row("files of the relay, without clients, first / last", "equal", "%d / %d", f.files[empty].relay, f.files[last].relay)
+	row("files of the fleet, before / after", "no more", "%d / %d", f.files[before].fleet, f.files[after].fleet)
+	row("files of the relay, before / after", "no more", "%d / %d", f.files[before].relay, f.files[after].relay)
+	row("files of the fleet, without clients, first / last", "no more", "%d / %d", f.files[empty].fleet, f.files[last].fleet)
+	row("files of the relay, without clients, first / last", "no more", "%d / %d", f.files[empty].relay, f.files[last].relay)
 	return b.String()
 }

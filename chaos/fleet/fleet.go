@@ -210,6 +210,10 @@ func (f *fleet) close() {
 // files are how many each side has open.
 type files struct{ fleet, relay int }
 
+// exceed says whether a side has more open than it had. It may have less: of those
+// who looked whether the relay listens the last one may still have been there.
+func (f files) exceed(was files) bool { return f.fleet > was.fleet || f.relay > was.relay }
+
 // alone counts the files that are open without clients. One client connects first,
 // so that both sides have opened all that they need, and is not counted.
 func alone(ctx context.Context, server *process.Relay) (files, error) {
@@ -243,7 +247,7 @@ func settled(ctx context.Context, server *process.Relay, was files) (now files, 
 	late := time.After(15 * time.Second)
 	for {
 		now = openFiles(server)
-		if now.fleet <= was.fleet && now.relay <= was.relay {
+		if !now.exceed(was) {
 			return now, nil
 		}
 		select {
