@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -142,7 +143,9 @@ func judge(t *testing.T, url string, frames [][]byte) []int {
 					return
 				}
 				code, err := judgeOne(url, frames[i])
-				for err == nil && code == 4004 { // two frames at a time registered the same UUID
+				// Two frames at a time may have registered the same UUID; and a reset,
+				// for what came behind the frame, may overtake the reason for closing.
+				for again := 0; again < 10 && (err == nil && code == 4004 || errors.Is(err, syscall.ECONNRESET)); again++ {
 					code, err = judgeOne(url, frames[i])
 				}
 				if err != nil {
