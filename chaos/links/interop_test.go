@@ -1,6 +1,9 @@
 package links_test
 
 import (
+	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,7 +20,8 @@ type mixed struct {
 	*game
 	url    string
 	python *python
-	spoken int // messages of the Python client
+	spoken int          // messages of the Python client
+	heard  atomic.Value // the description of what the Python client got last
 }
 
 func newMixed(t *testing.T, r *process.Relay, p *faultproxy.Proxy, options ...relay.Option) *mixed {
@@ -35,7 +39,10 @@ func newMixed(t *testing.T, r *process.Relay, p *faultproxy.Proxy, options ...re
 // invite starts the Python client.
 func (m *mixed) invite() {
 	m.t.Helper()
-	m.python = startPython(m.t, m.url, m.peer, func(got relay.Message) { m.Arrived(m.peer, got) })
+	m.python = startPython(m.t, m.url, m.peer, func(got relay.Message) {
+		m.Arrived(m.peer, got)
+		m.heard.Store(got.Description)
+	})
 	m.Connected(m.peer)
 }
 
@@ -56,9 +63,11 @@ func (m *mixed) speak(n int) {
 func (m *mixed) finish(rules referee.Rules) referee.Account {
 	m.t.Helper()
 	m.sender.settle(m.t)
-	before := m.Referee.Delivered()
 	m.offer(1, 100)
-	eventually(m.t, "received by the Python client", func() bool { return m.Referee.Delivered() > before })
+	eventually(m.t, "received by the Python client", func() bool {
+		heard, _ := m.heard.Load().(string)
+		return strings.HasPrefix(heard, fmt.Sprint(m.sent, " "))
+	})
 	m.speak(1)
 	return m.end(rules)
 }
