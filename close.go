@@ -25,7 +25,9 @@ func (c *Client) Err() error {
 // [WithTimeout]. After it no goroutine of the client is left, and what is unread
 // in the Inbox beyond the channel's own few messages is dropped. The error, if
 // any, is an *[UnsentError] with the messages of the Outbox that were not sent:
-// check it. The second Close waits, too, and returns nil. It may be called from
+// check it. Nil does not mean that all was confirmed: what was written and was not
+// is in a last [InDoubt] event, and in [Stats]; Flush before Close returns it as
+// an error. The second Close waits, too, and returns nil. It may be called from
 // anywhere, also in a loop over the Inbox.
 func (c *Client) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.timeout)

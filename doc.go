@@ -20,12 +20,15 @@ accessor with an effect. So is the first message on the Outbox.
 
 A send on the Outbox after the client has ended would wait for ever, because
 nobody receives any more and the library never closes a channel that you send
-on. So select on Done beside every send:
+on. So select on Done beside every send, and on what ends your own work: while
+there is no relay the Outbox is full, for as long as that takes.
 
 	select {
 	case c.Outbox() <- m:
 	case <-c.Done():
 		return c.Err()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 
 Send and Recv are the same for programs that do not select. Inbox, Recv and
@@ -34,13 +37,13 @@ Events compete with other readers of the same client.
 # Delivery
 
 What is sent on the Outbox goes out in the order sent, across reconnects too, and
-every message that the client has taken ends in exactly one of four ways:
+every message that the client has taken ends in one of four ways:
 
   - It is written, and the relay has confirmed that it handed it on. "Handed
     on" means given to the peer's connection, not read by the peer.
   - It is in doubt: written, and the connection was lost before the relay
-    confirmed. An [InDoubt] event carries it, and [Stats] counts it. It is not
-    sent again, unless [WithResend] asks for at least once instead of at most
+    confirmed. An [InDoubt] event carries it, and [Stats] counts it. It may
+    still arrive, or be bounced, too. It is not sent again, unless [WithResend] asks for at least once instead of at most
     once.
   - It is bounced: the relay knows no such peer. It comes back through the Inbox,
     whole, with [Message.Undelivered] true.

@@ -59,7 +59,8 @@ type StateChange struct {
 // InDoubt reports messages that were written into a connection which was lost
 // before the relay confirmed them: each may have been handed on, or not. They
 // are not sent again unless the program does so. With [WithResend] this is said
-// only of messages for which the relay closed the connection.
+// only of messages for which the relay closed the connection, and of those that
+// the client had no time to send again before it ended.
 type InDoubt struct {
 	Messages []Message
 	Err      error // how the connection ended

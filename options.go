@@ -240,7 +240,9 @@ func WithInbox(policy InboxPolicy) Option {
 // WithResend makes the client send again, after a reconnect, what the relay had
 // not confirmed: at least once instead of at most once. Up to n messages may
 // wait for their confirmation; beyond it the Outbox waits. 0 turns it off.
-// Default: 0, what is in doubt is reported by [InDoubt].
+// Default: 0, what is in doubt is reported by [InDoubt]. With it that is said
+// only of what the relay closed the connection for, and of what the client had no
+// time to send again before it ended.
 func WithResend(n int) Option {
 	return func(c *config) error {
 		if n < 0 {
@@ -253,7 +255,8 @@ func WithResend(n int) Option {
 
 // WithConflict sets what the client does when another one registers with its
 // UUID: end, go on under a new UUID, or contend for it, a bounded number of
-// times. Each time a [Taken] event says so. Default: [Yield], the client ends.
+// times. Each time a [Taken] event says so. The policies are [Yield], [NewUUID] and
+// [Contend]. Default: [Yield], the client ends.
 func WithConflict(policy ConflictPolicy) Option {
 	return func(c *config) error {
 		if policy.WhenTaken > Contend {

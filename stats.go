@@ -43,7 +43,7 @@ type Stats struct {
 	// Messages let go, which Dropped reports unless the client has ended; each of
 	// them is also one of those that follow.
 	Dropped uint64
-	Refused uint64 // to be sent, and too large or impossible to encode
+	Refused uint64 // from the Outbox, and too large or impossible to encode; Send returns an error instead
 	// Received, and no room in the Inbox: by the policies DropOldest, DropNewest
 	// and Disconnect, and unread when the client was closed.
 	DroppedOldest, DroppedNewest, DroppedDisconnect, DroppedUnread uint64

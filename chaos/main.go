@@ -61,6 +61,9 @@ func run(ctx context.Context, s suite.Suite, kind string) error {
 		s.Relays = append(s.Relays, func() (*process.Relay, error) { return process.Ours(binary) })
 	}
 	if kind != "ours" {
+		if _, err := process.Python(ctx); err != nil { // said now rather than behind all other runs
+			return fmt.Errorf("%w; or use -relay ours", err)
+		}
 		s.Relays = append(s.Relays, func() (*process.Relay, error) { return process.Python(ctx) })
 	}
 	began, before := time.Now(), suite.Measure()

@@ -89,6 +89,9 @@ func (c *Chaos) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer c.leave()
 	p, err := parsePlan(r)
+	if err != nil && c.Log != nil {
+		c.Log.Warn("an address that means nothing", "remote", r.RemoteAddr, "why", err)
+	}
 	if p.behaviour == nil {
 		http.Error(w, err.Error()+"\n\n"+ChaosIndex("ws://"+r.Host), http.StatusNotFound)
 		return

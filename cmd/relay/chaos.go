@@ -33,9 +33,9 @@ With times=1 in the address a client suffers once, and then meets a healthy
 relay at the same address: so one sees whether it comes back. Clients of all
 addresses reach each other, as far as what they suffer lets them.
 
-Once it is ready it prints "listening on" and its address on stdout, and then the
-list. For each connection there is a line on stderr. SIGTERM and Ctrl-C end it,
-and all connections with it.`,
+Once it is ready it prints "listening on" and its address on stdout. For each
+connection there is a line on stderr. SIGTERM and Ctrl-C end it, and all
+connections with it.`,
 		Example: `  relay chaos                             on ` + chaosAddress + `
   relay chaos --list                      what an address can say
   relay chaos --addr 127.0.0.1:0          a free port: see what it prints
@@ -44,7 +44,7 @@ and all connections with it.`,
   a connection that was dead reported? Does it give up when it must?
 
   relay listen --relay 'ws://127.0.0.1:8765/cut?after=2s&times=3'
-  relay ping --relay 'ws://127.0.0.1:8765/half-open?after=1s'
+  relay listen --relay 'ws://127.0.0.1:8765/half-open?after=1s&times=1'
   relay listen --relay ws://127.0.0.1:8765/close/4001
 
   Or one of ProxyStore's:
@@ -91,7 +91,7 @@ func chaos(ctx context.Context, addr string, lines *slog.Logger, stdout io.Write
 	served := make(chan error, 1)
 	go func() { served <- front.Serve(listener) }() // front.Close ends it
 	url := "ws://" + listener.Addr().String()
-	fmt.Fprintf(stdout, "listening on %s\n\n%s", url, relaytest.ChaosIndex(url))
+	fmt.Fprintf(stdout, "listening on %s\n\"relay chaos --list\" tells what an address can say\n", url)
 	select {
 	case <-ctx.Done():
 		err = nil

@@ -47,8 +47,8 @@ Clients of one name and one relay are added up, of times the longest is shown.
 	relay.client.inbox_messages        up-down  {message}
 	relay.client.inbox_bytes           up-down  By
 
-What they mean and the values of result, code, queue and policy are told in package
-relayprom: the names there are these with underscores, the unit, and _total.
+What they mean is told by the Help of observe.Metrics, and by package relayprom the
+values of result, code, queue and policy.
 
 A client that was wrapped has a histogram, too, with the attributes
 messaging.system (always proxystore_relay), messaging.operation.name (connect, send,

@@ -9,11 +9,11 @@ Package relayprom lets Prometheus see relay clients.
 	if err != nil {
 		return err
 	}
-	defer c.Close()
 	if err := clients.Add("orders", c); err != nil {
 		return err
 	}
-	defer clients.Remove(c)
+	defer clients.Remove(c) // after the end, whose figures count, too
+	defer c.Close()
 
 Every series has the labels client, the name given to Add or AddGroup, and relay,
 the address without userinfo and query. Clients of one name and one relay are one
@@ -53,9 +53,9 @@ Labels have these values, and no others:
 # What to be woken for
 
 	relay_client_connected < relay_client_instances            for minutes: not connected
-	rate(relay_client_connects_total{result!="connected"}[5m]) why
+	rate(relay_client_connects_total{result!~"connected|abandoned"}[5m]) why
 	increase(relay_client_messages_in_doubt_total[5m]) > 0     sent, and perhaps lost
-	increase(relay_client_dropped_total[5m]) > 0               certainly lost
+	increase(relay_client_dropped_total{queue="inbox"}[5m]) > 0 certainly lost
 	relay_client_inbox_bytes                                   grows: the program does not read
 	relay_client_unconfirmed_messages                          grows: the relay does not deliver
 */
