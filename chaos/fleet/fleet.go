@@ -226,16 +226,7 @@ func alone(ctx context.Context, server *process.Relay) (files, error) {
 }
 
 func openFiles(server *process.Relay) files {
-	return files{countFiles(os.Getpid()), countFiles(server.PID())}
-}
-
-// countFiles returns -1 where there is no /proc.
-func countFiles(pid int) int {
-	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
-	if err != nil {
-		return -1
-	}
-	return len(entries)
+	return files{process.OpenFiles(os.Getpid()), process.OpenFiles(server.PID())}
 }
 
 // settled waits until no more files are open than there were: a socket is closed

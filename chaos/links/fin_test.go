@@ -52,35 +52,24 @@ func (g *game) comesBack(t *testing.T) {
 
 // The relay says goodbye, and its FIN never comes.
 func TestT14_ACloseFrameAndNoFIN(t *testing.T) {
-	leavesNothing(t)
-	for _, shared := range relays {
-		t.Run(shared.Kind, func(t *testing.T) {
-			r, err := newRelay(t.Context(), shared.Kind)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(r.Kill)
-			if err := r.Start(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			g := newGame(t, r, newProxy(t, r), eager()...)
-			g.offer(20, 100)
-			g.sender.settle(t)
-			g.proxy.Each(func(l *faultproxy.Link) { l.KeepOpen(faultproxy.Down, true) })
-			if err := r.Stop(t.Context()); err != nil {
-				t.Log(err)
-			}
-			eventually(t, "lost", func() bool { return len(g.sender.losses()) == 1 })
-			if err := r.Start(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			g.comesBack(t)
-			connect(t, g.receiver.Client)
-			eventually(t, "one session for each client", func() bool { return sessions() == 2 })
-			g.offer(20, 100)
-			g.end(referee.Rules{})
-		})
-	}
+	eachAlone(t, func(t *testing.T, r *process.Relay) {
+		g := newGame(t, r, newProxy(t, r), eager()...)
+		g.offer(20, 100)
+		g.sender.settle(t)
+		g.proxy.Each(func(l *faultproxy.Link) { l.KeepOpen(faultproxy.Down, true) })
+		if err := r.Stop(t.Context()); err != nil {
+			t.Log(err)
+		}
+		eventually(t, "lost", func() bool { return len(g.sender.losses()) == 1 })
+		if err := r.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		g.comesBack(t)
+		connect(t, g.receiver.Client)
+		eventually(t, "one session for each client", func() bool { return sessions() == 2 })
+		g.offer(20, 100)
+		g.end(referee.Rules{})
+	})
 }
 
 // sessions counts the goroutines that read from relays.

@@ -2,7 +2,6 @@ package links_test
 
 import (
 	"flag"
-	"strconv"
 	"testing"
 	"time"
 
@@ -47,8 +46,7 @@ func mostDials(within time.Duration) int {
 // A client that comes back at once loses nothing, and no files either.
 func TestT15_AFlappingLinkLeaksNothing(t *testing.T) {
 	each(t, func(t *testing.T, r *process.Relay) {
-		pid := strconv.Itoa(r.PID())
-		before := openFiles(pid)
+		before := process.OpenFiles(r.PID())
 		g := newGame(t, r, newProxy(t, r), eager()...)
 		flap(g)
 		s := g.proxy.Stats()
@@ -60,7 +58,7 @@ func TestT15_AFlappingLinkLeaksNothing(t *testing.T) {
 		if account := g.end(referee.Rules{}); account.Once == 0 {
 			t.Error("nothing was delivered")
 		}
-		eventually(t, "as few open files of the relay as before", func() bool { return openFiles(pid) <= before })
+		eventually(t, "as few open files of the relay as before", func() bool { return process.OpenFiles(r.PID()) <= before })
 	})
 }
 

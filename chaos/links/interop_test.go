@@ -136,43 +136,32 @@ func TestT54_APoisonousMessageToPython(t *testing.T) {
 // The relay is killed under a stream, and comes back. The real client may end its
 // process then; another one takes its UUID, and the Go client goes on.
 func TestT54_ARelayThatIsKilledBetweenGoAndPython(t *testing.T) {
-	leavesNothing(t)
 	const kills = 5
-	for _, shared := range relays {
-		t.Run(shared.Kind, func(t *testing.T) {
-			r, err := newRelay(t.Context(), shared.Kind)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(r.Kill)
+	eachAlone(t, func(t *testing.T, r *process.Relay) {
+		m := newMixed(t, r, newProxy(t, r), eager()...)
+		dead := 0
+		for range kills {
+			m.offer(50, 100)
+			r.Kill()
+			m.Lost(m.peer)
+			m.offer(50, 100)
 			if err := r.Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			m := newMixed(t, r, newProxy(t, r), eager()...)
-			dead := 0
-			for range kills {
-				m.offer(50, 100)
-				r.Kill()
-				m.Lost(m.peer)
-				m.offer(50, 100)
-				if err := r.Start(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				connect(t, m.sender.Client)
-				if !m.python.alive() || m.python.call("connect", nil).Error != nil {
-					dead++
-					m.python.kill()
-					m.invite()
-				}
-				m.Connected(m.peer)
-				m.speak(1)
+			connect(t, m.sender.Client)
+			if !m.python.alive() || m.python.call("connect", nil).Error != nil {
+				dead++
+				m.python.kill()
+				m.invite()
 			}
-			account := m.finish(referee.Rules{Spilling: true})
-			stats := m.sender.Stats()
-			t.Logf("%d kills; Go: %d connects; Python: %d processes ended", kills, stats.Connects, dead)
-			if account.Once < kills || m.sender.Err() != nil {
-				t.Errorf("%v, %v", account, m.sender.Err())
-			}
-		})
-	}
+			m.Connected(m.peer)
+			m.speak(1)
+		}
+		account := m.finish(referee.Rules{Spilling: true})
+		stats := m.sender.Stats()
+		t.Logf("%d kills; Go: %d connects; Python: %d processes ended", kills, stats.Connects, dead)
+		if account.Once < kills || m.sender.Err() != nil {
+			t.Errorf("%v, %v", account, m.sender.Err())
+		}
+	})
 }

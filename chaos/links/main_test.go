@@ -84,29 +84,44 @@ func each(t *testing.T, test func(t *testing.T, r *process.Relay)) {
 	}
 }
 
+// eachAlone is each with relays that are for this test alone, one after the other.
+func eachAlone(t *testing.T, test func(t *testing.T, r *process.Relay)) {
+	t.Helper()
+	leavesNothing(t)
+	for _, shared := range relays {
+		t.Run(shared.Kind, func(t *testing.T) {
+			r, err := newRelay(t.Context(), shared.Kind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(r.Kill)
+			if err := r.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			test(t, r)
+		})
+	}
+}
+
 // leavesNothing compares what is there at the end of the test with what is there
 // now.
 func leavesNothing(t *testing.T) {
 	t.Helper()
-	goroutines, files := runtime.NumGoroutine(), openFiles("self")
+	goroutines, files := runtime.NumGoroutine(), process.OpenFiles(os.Getpid())
 	t.Cleanup(func() {
 		deadline := time.Now().Add(10 * time.Second)
-		for runtime.NumGoroutine() > goroutines || openFiles("self") > files {
+		tick := time.NewTicker(2 * time.Millisecond)
+		defer tick.Stop()
+		for runtime.NumGoroutine() > goroutines || process.OpenFiles(os.Getpid()) > files {
 			if time.Now().After(deadline) {
 				stacks := make([]byte, 1<<20)
-				t.Errorf("%d goroutines, %d files; before the test it was %d and %d\n%s", runtime.NumGoroutine(), openFiles("self"),
+				t.Errorf("%d goroutines, %d files; before the test it was %d and %d\n%s", runtime.NumGoroutine(), process.OpenFiles(os.Getpid()),
 					goroutines, files, stacks[:runtime.Stack(stacks, true)])
 				return
 			}
-			runtime.Gosched()
+			<-tick.C
 		}
 	})
-}
-
-// openFiles counts the file descriptors of a process; 0 where there is no /proc.
-func openFiles(pid string) int {
-	entries, _ := os.ReadDir("/proc/" + pid + "/fd")
-	return len(entries)
 }
 
 // eventually waits until something is so.

@@ -118,9 +118,7 @@ func take(t *testing.T, r *process.Relay) (s sample) {
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)
 	s.Resources, s.heap = Measure(), int(memory.HeapAlloc)
-	if files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", r.PID())); err == nil {
-		s.relayFiles = len(files)
-	}
+	s.relayFiles = process.OpenFiles(r.PID())
 	if status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.PID())); err == nil {
 		if match := regexp.MustCompile(`VmRSS:\s*(\d+) kB`).FindSubmatch(status); match != nil {
 			kib, err := strconv.Atoi(string(match[1]))
