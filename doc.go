@@ -43,8 +43,8 @@ every message that the client has taken ends in one of four ways:
     on" means given to the peer's connection, not read by the peer.
   - It is in doubt: written, and the connection was lost before the relay
     confirmed. An [InDoubt] event carries it, and [Stats] counts it. It may
-    still arrive, or be bounced, too. It is not sent again, unless [WithResend] asks for at least once instead of at most
-    once.
+    still arrive, or be bounced, too. It is not sent again, unless
+    [WithResend] asks for at least once instead of at most once.
   - It is bounced: the relay knows no such peer. It comes back through the Inbox,
     whole, with [Message.Undelivered] true.
   - It was never sent: [Client.Close] returns it in an [*UnsentError].
