@@ -44,6 +44,7 @@ func TestUsersDoNotReachEachOther(t *testing.T) {
 		if m := b.receive(); m.Undelivered() || m.Description != "to oneself" {
 			t.Errorf("%+v: what came from the other user should not be here", m)
 		}
+		synctest.Wait() // a message is counted after it is handed over
 		if st := s.Stats(); st.BouncedOtherUser != 1 || st.Forwarded != 2 {
 			t.Errorf("%+v", st)
 		}

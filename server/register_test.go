@@ -33,6 +33,7 @@ func TestAConnectionMayRegisterAgainAndMore(t *testing.T) {
 				t.Errorf("%+v", m)
 			}
 		}
+		synctest.Wait()
 		if st := s.Stats(); st.Clients != 3 || st.Registrations != 6 || st.Takeovers != 0 {
 			t.Errorf("%+v", st)
 		}
@@ -79,6 +80,7 @@ func TestT41_TenThousandUUIDsOnOneSocket(t *testing.T) {
 				t.Errorf("%+v", m)
 			}
 		}
+		synctest.Wait()
 		st := s.Stats()
 		if st.Clients != room || st.RefusedRegistrations != asked-room || st.BouncedForeignSource != 2 {
 			t.Errorf("%+v", st)

@@ -146,6 +146,7 @@ func TestAFloodIsSlowedDownAndNothingIsLost(t *testing.T) {
 		}
 	}
 	sender.Wait()
+	eventually(t, "the last is counted", func() bool { return s.Stats().Forwarded >= uint64(n) })
 	if st := s.Stats(); st.Forwarded != uint64(n) || st.BouncedUnreadPeer != 0 {
 		t.Errorf("%d forwarded, %d bounced", st.Forwarded, st.BouncedUnreadPeer)
 	}
