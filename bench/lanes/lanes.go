@@ -1,0 +1,130 @@
+// Package lanes are the competitors that carry messages from one program to
+// another: each from its client over its server to a second client, on sockets
+// of the loopback, all in this process.
+package lanes
+
+import (
+	"context"
+	"fmt"
+	"hash/crc32"
+	"strings"
+	"time"
+
+	"github.com/seed73300619/relay/bench/turns"
+)
+
+// A lane is set up: what is sent at one end arrives at the other.
+type lane interface {
+	// send hands n messages over, the payloads in turn, and everything that it
+	// holds back itself; it may wait for the other end.
+	send(ctx context.Context, n int, p *payloads) error
+	// receive takes n messages and returns their sum.
+	receive(ctx context.Context, n int) (sum, error)
+	// close leaves nothing behind.
+	close() error
+}
+
+// payloads are what is sent: all different, all of one length, in both forms so
+// that no side pays for the conversion.
+type payloads struct {
+	text  []string
+	bytes [][]byte
+}
+
+const distinct = 1 << 10
+
+func newPayloads(size int) *payloads {
+	p := &payloads{}
+	for i := range distinct {
+		text := fmt.Sprintf("%08d ", i)
+		text = (text + strings.Repeat("v=0 o=- 46117317 2 IN IP4 127.0.0.1 ", size/36+1))[:size]
+		p.text = append(p.text, text)
+		p.bytes = append(p.bytes, []byte(text))
+	}
+	return p
+}
+
+// A sum tells whether what arrived is what was sent, in the same order.
+type sum struct {
+	messages, bytes int
+	crc             uint32
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func (s *sum) add(payload []byte) {
+	s.messages++
+	s.bytes += len(payload)
+	s.crc = crc32.Update(s.crc, castagnoli, payload)
+}
+
+// of returns the sum of the first n messages.
+func (p *payloads) of(n int) (s sum) {
+	for i := range n {
+		s.add(p.bytes[i%distinct])
+	}
+	return s
+}
+
+// oneWay returns the turn of a lane: messages per second from the first send
+// until the last was received, after a warm-up.
+func oneWay(open func(context.Context) (lane, error), n int, p *payloads) func(context.Context) ([]float64, error) {
+	return func(ctx context.Context) (_ []float64, err error) {
+		l, err := open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer func() {
+			if e := l.close(); err == nil {
+				err = e
+			}
+		}()
+		if _, err := carry(ctx, l, max(n/20, 1), p); err != nil {
+			return nil, err
+		}
+		took, err := carry(ctx, l, n, p)
+		return []float64{float64(n) / took.Seconds()}, err
+	}
+}
+
+// carry sends n messages through l and checks them.
+func carry(ctx context.Context, l lane, n int, p *payloads) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	sent := make(chan error, 1)
+	start := time.Now()
+	go func() { sent <- l.send(ctx, n, p) }()
+	got, err := l.receive(ctx, n)
+	took := time.Since(start)
+	if err != nil {
+		return 0, fmt.Errorf("receive: %w (%d of %d had come)", err, got.messages, n)
+	}
+	if err := <-sent; err != nil {
+		return 0, fmt.Errorf("send: %w", err)
+	}
+	if want := p.of(n); got != want {
+		return 0, fmt.Errorf("%+v arrived, want %+v", got, want)
+	}
+	return took, nil
+}
+
+// OneWay is P1 and its kin.
+func OneWay(quick bool) turns.Measurement {
+	m := turns.Measurement{ID: "P1", Title: "one way, Outbox → relay → Inbox, typed"}
+	for i, size := range []int{64, 1 << 10, 16 << 10} {
+		n := []int{300_000, 150_000, 30_000}[i]
+		if quick {
+			n /= 50
+		}
+		p := newPayloads(size)
+		m.Cases = append(m.Cases, turns.Case{
+			Name: []string{"64 B", "1 KB", "16 KB"}[i], Unit: "messages/s", Figures: []string{""},
+			Sides: []turns.Side{
+				{Name: "relay", Turn: oneWay(openRelay, n, p)},
+				{Name: "nats.go, raw bytes", Goals: []turns.Goal{{ID: "P1", AtLeast: 1}}, Turn: oneWay(openNATS, n, p)},
+				{Name: "gorilla, raw frames", Turn: oneWay(openGorilla, n, p)},
+			},
+		})
+	}
+	return m
+}
