@@ -122,6 +122,7 @@ func OneWay(quick bool) turns.Measurement {
 			Sides: []turns.Side{
 				{Name: "relay", Turn: oneWay(openRelay, n, p)},
 				{Name: "nats.go, raw bytes", Goals: []turns.Goal{{ID: "P1", AtLeast: 1}}, Turn: oneWay(openNATS, n, p)},
+				{Name: "nats.go, encoding/json", Goals: []turns.Goal{{ID: "P1j", AtLeast: []float64{3, 5, 8}[i]}}, Turn: oneWay(openNATSWithJSON, n, p)},
 				{Name: "gorilla, raw frames", Turn: oneWay(openGorilla, n, p)},
 			},
 		})

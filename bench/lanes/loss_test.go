@@ -1,0 +1,61 @@
+package lanes
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// lossy is a lane that loses the second message of each run.
+type lossy struct {
+	lane
+	short bool // nothing comes in its place
+}
+
+func (l lossy) send(ctx context.Context, n int, p *payloads) error {
+	if l.short {
+		n--
+	}
+	return l.lane.send(ctx, n, &payloads{
+		text:  slices.Concat(p.text[:1], p.text[2:]),
+		bytes: slices.Concat(p.bytes[:1], p.bytes[2:]),
+	})
+}
+
+func testLane(t *testing.T, open func(context.Context) (lane, error)) {
+	const n = 200
+	p := newPayloads(64)
+	t.Run("whole", func(t *testing.T) {
+		rate, err := oneWay(open, n, p)(t.Context())
+		if err != nil || len(rate) != 1 || rate[0] <= 0 {
+			t.Fatalf("%v messages/s, %v", rate, err)
+		}
+	})
+	t.Run("one of them lost", func(t *testing.T) {
+		_, err := oneWay(func(ctx context.Context) (lane, error) {
+			l, err := open(ctx)
+			return lossy{lane: l}, err
+		}, n, p)(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "want") {
+			t.Fatalf("the loss was not noticed: %v", err)
+		}
+	})
+	t.Run("one too few", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		_, err := oneWay(func(context.Context) (lane, error) {
+			l, err := open(t.Context())
+			return lossy{lane: l, short: true}, err
+		}, n, p)(ctx)
+		if err == nil {
+			t.Fatal("the loss was not noticed")
+		}
+	})
+}
+
+func TestRelay(t *testing.T)        { testLane(t, openRelay) }
+func TestNATS(t *testing.T)         { testLane(t, openNATS) }
+func TestNATSWithJSON(t *testing.T) { testLane(t, openNATSWithJSON) }
+func TestGorilla(t *testing.T)      { testLane(t, openGorilla) }
