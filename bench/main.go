@@ -15,7 +15,9 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/seed73300619/relay/bench/child"
 	"github.com/seed73300619/relay/bench/lanes"
+	"github.com/seed73300619/relay/bench/servers"
 	"github.com/seed73300619/relay/bench/turns"
 )
 
@@ -27,6 +29,7 @@ func measurements(quick bool) []turns.Measurement {
 }
 
 func main() {
+	child.Main(servers.Roles)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx); err != nil {
