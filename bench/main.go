@@ -25,6 +25,7 @@ import (
 func measurements(quick bool) []turns.Measurement {
 	return []turns.Measurement{
 		lanes.OneWay(quick),
+		lanes.Sending(quick),
 	}
 }
 
