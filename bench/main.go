@@ -1,22 +1,32 @@
 // Command bench measures relay and its peers side by side, in one run and by
-// turns, and prints the table of docs/performance.md.
+// turns, and prints a table of what came of it.
 //
-//	go run .               all of it
-//	go run . -run P1       one measurement
-//	go run . -quick        everything, too little of it to mean anything
+//	go run .                              all of it
+//	go run . -run P1                      one measurement
+//	go run . -quick                       everything, too little of it to mean anything
+//	go run . -list                        what there is
+//	go run . -out ../docs/performance     keeps the results, in place of earlier ones
+//
+// With -out and -readme, the results that are kept are written down again, also
+// when nothing was measured (-run none).
 package main
 
 import (
 	"context"
+	_ "embed"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"regexp"
-	"time"
+	"slices"
+	"strings"
 
 	"github.com/seed73300619/relay/bench/child"
 	"github.com/seed73300619/relay/bench/lanes"
+	"github.com/seed73300619/relay/bench/report"
 	"github.com/seed73300619/relay/bench/servers"
 	"github.com/seed73300619/relay/bench/turns"
 )
@@ -25,59 +35,133 @@ import (
 func measurements(quick bool) []turns.Measurement {
 	return []turns.Measurement{
 		lanes.OneWay(quick),
-		lanes.Sending(quick),
 	}
 }
+
+//go:embed go.mod
+var goMod string
 
 func main() {
 	child.Main(servers.Roles)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx); err != nil {
+	context.AfterFunc(ctx, stop) // a second one ends it at once
+	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
 	var (
-		only  = flag.String("run", "", "measure what matches this regular expression: P1, 'P[13]', 'P1/64 B'")
-		quick = flag.Bool("quick", false, "a smoke test: few messages, one turn each, no figure means anything")
-		n     = flag.Int("turns", 5, "how often each side takes its turn")
+		only   = flags.String("run", "", "measure what these regular `expressions` match: P1, 'P[13]', 'P1/64 B'")
+		quick  = flags.Bool("quick", false, "a smoke test: few messages, one turn each, no figure means anything")
+		n      = flags.Int("turns", 5, "how often each side takes its turn")
+		list   = flags.Bool("list", false, "say what there is, and measure nothing")
+		folder = flags.String("out", "", "a `folder` to keep the results in, in place of earlier ones of the same cases")
+		readme = flags.String("readme", "", "a Markdown `file` whose section gets the results of -out")
 	)
-	flag.Parse()
-	match, err := regexp.Compile(*only)
+	if err := flags.Parse(args); err != nil {
+		return flag.ErrHelp // it has said what is wrong
+	}
+	if flags.NArg() > 0 || *n < 1 || *readme != "" && *folder == "" {
+		flags.Usage()
+		return flag.ErrHelp
+	}
+	all := measurements(*quick)
+	chosen, err := choose(all, *only)
 	if err != nil {
 		return err
+	}
+	if *list {
+		return report.List(stdout, chosen)
+	}
+	if len(chosen) == 0 && *folder == "" {
+		return fmt.Errorf("nothing is called %q, see -list", *only)
 	}
 	if *quick {
 		*n = 1
 	}
-	for _, m := range measurements(*quick) {
+	keep := func([]report.Result) error { return nil }
+	if *folder != "" {
+		kept, err := report.Load(*folder)
+		if err != nil {
+			return err
+		}
+		keep = func(results []report.Result) error {
+			kept := report.Merge(all, kept, results)
+			if err := report.Save(*folder, kept); err != nil || *readme == "" {
+				return err
+			}
+			return report.Update(*readme, *folder, kept)
+		}
+	}
+	results, err := measure(ctx, chosen, report.NewRun(args, *quick, *n, goMod), stderr, keep)
+	return errors.Join(err, report.Table(stdout, results))
+}
+
+// choose returns the measurements that the expression matches: all of what stands
+// before a slash as the measurement, what stands behind it as a part of the case.
+func choose(all []turns.Measurement, expression string) ([]turns.Measurement, error) {
+	if expression == "" {
+		return all, nil
+	}
+	id, name, _ := strings.Cut(expression, "/")
+	ids, err := regexp.Compile("^(?:" + id + ")$")
+	if err != nil {
+		return nil, err
+	}
+	names, err := regexp.Compile(name)
+	if err != nil {
+		return nil, err
+	}
+	var chosen []turns.Measurement
+	for _, m := range all {
+		m.Cases = slices.DeleteFunc(slices.Clone(m.Cases), func(c turns.Case) bool {
+			return !ids.MatchString(m.ID) || !names.MatchString(c.Name)
+		})
+		if len(m.Cases) > 0 {
+			chosen = append(chosen, m)
+		}
+	}
+	return chosen, nil
+}
+
+// measure lets the cases run, and keeps what there is after each. A case that
+// fails is left out. One that is interrupted ends the others: what it has so far
+// is among the results, but is not kept.
+func measure(ctx context.Context, chosen []turns.Measurement, run report.Run, stderr io.Writer, keep func([]report.Result) error) (results []report.Result, err error) {
+	progress := report.NewProgress(stderr, chosen, run.Turns)
+	defer progress.Close()
+	if err := keep(nil); err != nil {
+		return nil, err
+	}
+	for _, m := range chosen {
 		for _, c := range m.Cases {
-			name := m.ID + "/" + c.Name
-			if !match.MatchString(name) {
-				continue
-			}
-			start := time.Now()
-			result, err := turns.Run(ctx, c, *n, func(turn int, side string) {
-				fmt.Fprintf(os.Stderr, "\r\033[K%4.0f s  %s  turn %d of %d  %s", time.Since(start).Seconds(), name, turn+1, *n, side)
+			result, failed := turns.Run(ctx, c, run.Turns, func(turn int, side string) {
+				progress.Turn(m.ID+"/"+c.Name, turn, side)
 			})
-			fmt.Fprint(os.Stderr, "\r\033[K")
-			if err != nil {
-				return fmt.Errorf("%s: %w", m.ID, err)
-			}
-			for i, side := range c.Sides {
-				for f, figure := range c.Figures {
-					v, r := result.Of(i, f), result.Ratio(i, f)
-					fmt.Printf("%-12s %-24s %-4s %12.4g %s  [%.4g–%.4g]", name, side.Name, figure, v.Median, c.Unit, v.Min, v.Max)
-					if i > 0 {
-						fmt.Printf("   ours is %.2f× [%.2f–%.2f]", r.Median, r.Min, r.Max)
-					}
-					fmt.Println()
+			added := report.Result{ID: m.ID, Title: m.Title, Run: run, Result: result}
+			switch {
+			case failed == nil:
+				results = append(results, added)
+				if failed := keep(results); failed != nil {
+					return results, errors.Join(err, failed)
 				}
+			case ctx.Err() != nil:
+				if len(result.Values[0][0]) > 0 {
+					results = append(results, added)
+				}
+				return results, errors.Join(err, fmt.Errorf("interrupted in %s/%s", m.ID, c.Name))
+			default:
+				err = errors.Join(err, fmt.Errorf("%s/%w", m.ID, failed))
 			}
 		}
 	}
-	return nil
+	return results, err
 }

@@ -54,13 +54,6 @@ type Goal struct {
 	AtMost  float64 `json:",omitempty"`
 }
 
-func (g Goal) String() string {
-	if g.AtMost > 0 {
-		return fmt.Sprintf("≤ %.3g×", g.AtMost)
-	}
-	return fmt.Sprintf("≥ %.3g×", g.AtLeast)
-}
-
 // Met reports whether v, a ratio or our figure, reaches the goal.
 func (g Goal) Met(v float64) bool {
 	if g.AtMost > 0 {
