@@ -25,6 +25,7 @@ import (
 	"strings"
 
 	"github.com/seed73300619/relay/bench/child"
+	"github.com/seed73300619/relay/bench/codecs"
 	"github.com/seed73300619/relay/bench/lanes"
 	"github.com/seed73300619/relay/bench/report"
 	"github.com/seed73300619/relay/bench/servers"
@@ -35,6 +36,7 @@ import (
 func measurements(quick bool) []turns.Measurement {
 	return []turns.Measurement{
 		lanes.OneWay(quick),
+		codecs.PerMessage(quick),
 	}
 }
 
