@@ -26,6 +26,7 @@ import (
 
 	"github.com/seed73300619/relay/bench/child"
 	"github.com/seed73300619/relay/bench/codecs"
+	"github.com/seed73300619/relay/bench/idle"
 	"github.com/seed73300619/relay/bench/lanes"
 	"github.com/seed73300619/relay/bench/report"
 	"github.com/seed73300619/relay/bench/servers"
@@ -36,6 +37,8 @@ import (
 func measurements(quick bool) []turns.Measurement {
 	return []turns.Measurement{
 		lanes.OneWay(quick),
+		idle.Client(quick),
+		idle.Server(quick),
 		codecs.PerMessage(quick),
 	}
 }
@@ -44,7 +47,7 @@ func measurements(quick bool) []turns.Measurement {
 var goMod string
 
 func main() {
-	child.Main(servers.Roles)
+	child.Main(servers.Roles, idle.Roles)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second one ends it at once

@@ -129,6 +129,15 @@ func begin(ctx context.Context, all []Roles, name string, arg json.RawMessage) (
 	return Work{}, fmt.Errorf("child: there is no role %q", name)
 }
 
+// Begin begins the work of a role in this process.
+func (r Roles) Begin(ctx context.Context, name string, arg any) (Work, error) {
+	text, err := json.Marshal(arg)
+	if err != nil {
+		return Work{}, err
+	}
+	return begin(ctx, []Roles{r}, name, text)
+}
+
 func (w Work) answer(ctx context.Context, q question) (any, error) {
 	if command, ok := w.Commands[q.Command]; ok {
 		return command(ctx, q.Arg)

@@ -52,6 +52,7 @@ var roles = child.Roles{
 
 func TestMain(m *testing.M) {
 	child.Main(roles)
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // children need not wait, at their end, for more races
 	os.Exit(m.Run())
 }
 

@@ -17,6 +17,7 @@ import (
 
 func TestMain(m *testing.M) {
 	child.Main(servers.Roles)
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // children need not wait, at their end, for more races
 	os.Exit(m.Run())
 }
 
@@ -100,5 +101,24 @@ func TestServersServeInProcessesOfTheirOwn(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+func TestThePythonRelay(t *testing.T) {
+	if _, err := servers.FindPython(); err != nil {
+		t.Skip(err)
+	}
+	p, err := servers.StartPython(soon(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := reached[servers.Relay](soon(t), p.Address); err != nil || got != "hello" {
+		t.Errorf("%q came back, %v", got, err)
+	}
+	if m, err := p.Memory(t.Context()); err != nil || m.PSS < 1<<20 || m.Files < 3 {
+		t.Errorf("%+v, %v", m, err)
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
 	}
 }
