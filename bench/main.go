@@ -39,6 +39,7 @@ func measurements(quick bool) []turns.Measurement {
 		lanes.OneWay(quick),
 		idle.Client(quick),
 		idle.Server(quick),
+		lanes.Sending(quick),
 		codecs.PerMessage(quick),
 	}
 }

@@ -55,7 +55,9 @@ func testLane(t *testing.T, open func(context.Context) (lane, error)) {
 	})
 }
 
-func TestRelay(t *testing.T)        { testLane(t, openRelay) }
-func TestNATS(t *testing.T)         { testLane(t, openNATS) }
-func TestNATSWithJSON(t *testing.T) { testLane(t, openNATSWithJSON) }
-func TestGorilla(t *testing.T)      { testLane(t, openGorilla) }
+func TestRelay(t *testing.T)          { testLane(t, openRelay) }
+func TestNATS(t *testing.T)           { testLane(t, openNATS) }
+func TestNATSWithJSON(t *testing.T)   { testLane(t, openNATSWithJSON) }
+func TestGorilla(t *testing.T)        { testLane(t, openGorilla) }
+func TestDrainedRelay(t *testing.T)   { testLane(t, openDrainedRelay) }
+func TestDrainedGorilla(t *testing.T) { testLane(t, openDrainedGorilla(0)) }

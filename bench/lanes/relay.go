@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 
+	"github.com/google/uuid"
+
 	"github.com/seed73300619/relay"
 	"github.com/seed73300619/relay/server"
 )
@@ -58,12 +60,17 @@ func serve(h http.Handler, end func()) (url string, stop func() error, err error
 }
 
 func (l *relayLane) send(ctx context.Context, n int, p *payloads) error {
-	outbox, done, to := l.from.Outbox(), l.from.Done(), l.to.UUID()
+	return sendAll(l.from, l.to.UUID(), n, p)
+}
+
+// sendAll sends n messages by the client's Outbox.
+func sendAll(from *relay.Client, to uuid.UUID, n int, p *payloads) error {
+	outbox, done := from.Outbox(), from.Done()
 	for i := range n {
 		select {
 		case outbox <- relay.Message{PeerUUID: to, Description: p.text[i%distinct]}:
 		case <-done:
-			return l.from.Err()
+			return from.Err()
 		}
 	}
 	return nil
