@@ -40,6 +40,7 @@ func measurements(quick bool) []turns.Measurement {
 		idle.Client(quick),
 		idle.Server(quick),
 		lanes.Sending(quick),
+		lanes.RoundTrip(quick),
 		codecs.PerMessage(quick),
 	}
 }

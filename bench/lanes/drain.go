@@ -43,12 +43,9 @@ func Sending(quick bool) turns.Measurement {
 type drain struct {
 	stop   func() error
 	conn   *websocket.Conn
-	own    []byte // how a message of the client to itself begins: a barrier
+	own    *frames // of the client to itself: barriers
 	buffer []byte
 }
-
-// tail is what stands behind the description in each message.
-const tail = `", "error": null, "message_type": "peer_connection"}`
 
 // openDrain has dial connect to a drain and register there.
 func openDrain(dial func(url string) error) (*drain, error) {
@@ -97,21 +94,12 @@ func (d *drain) register() error {
 	if !ok {
 		return fmt.Errorf("%T instead of a registration", message)
 	}
-	d.own = head(client, client.UUID)
+	d.own = newFrames(client.UUID, client.Name, client.UUID)
 	answer, err := codec.Response{Success: true}.Append(nil)
 	if err != nil {
 		return err
 	}
 	return d.conn.WriteMessage(websocket.TextMessage, answer)
-}
-
-// head is what stands before the description in a message of the client to a peer.
-func head(client codec.Registration, peer uuid.UUID) []byte {
-	frame, err := relay.Message{SourceUUID: client.UUID, SourceName: client.Name, PeerUUID: peer, DescriptionType: relay.Offer}.Append(nil)
-	if err != nil {
-		panic(err) // the name came through the decoder
-	}
-	return bytes.TrimSuffix(frame, []byte(tail))
 }
 
 // next returns the description of the next message, valid until the next call.
@@ -122,11 +110,12 @@ func (d *drain) next() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !bytes.HasPrefix(frame, d.own) {
-			if len(frame) < len(d.own)+len(tail) || !bytes.HasSuffix(frame, []byte(tail)) {
+		if !bytes.HasPrefix(frame, d.own.head) {
+			description, ok := d.own.description(frame)
+			if !ok {
 				return nil, fmt.Errorf("not a message: %.100q", frame)
 			}
-			return frame[len(d.own) : len(frame)-len(tail)], nil
+			return description, nil
 		}
 		if err := d.conn.WriteMessage(websocket.TextMessage, frame); err != nil {
 			return nil, err
@@ -207,11 +196,8 @@ func (l *drainedRelay) close() error { return l.end(l.from.Close) }
 // clock starts.
 type drainedGorilla struct {
 	*drain
-	client codec.Registration
 	from   *websocket.Conn
-
-	encoded *payloads // what the frames carry
-	frames  [][]byte
+	frames *frames
 }
 
 // openDrainedGorilla opens a connection with a write buffer of so many bytes. A
@@ -219,46 +205,40 @@ type drainedGorilla struct {
 // call; by gorilla's documentation it gains nothing beyond the longest message.
 func openDrainedGorilla(buffer int) func(context.Context) (lane, error) {
 	return func(ctx context.Context) (lane, error) {
-		l := &drainedGorilla{client: codec.Registration{Name: "sender", UUID: uuid.New()}}
+		client := codec.Registration{Name: "sender", UUID: uuid.New()}
+		l := &drainedGorilla{frames: newFrames(client.UUID, client.Name, uuid.New())}
 		dialer := websocket.Dialer{WriteBufferSize: buffer}
 		var err error
-		l.drain, err = openDrain(func(url string) error { return l.dial(ctx, dialer, url) })
+		l.drain, err = openDrain(func(url string) (err error) {
+			if l.from, _, err = dialer.DialContext(ctx, url, nil); err != nil {
+				return err
+			}
+			return introduce(l.from, client)
+		})
 		return l, err
 	}
 }
 
-func (l *drainedGorilla) dial(ctx context.Context, dialer websocket.Dialer, url string) (err error) {
-	if l.from, _, err = dialer.DialContext(ctx, url, nil); err != nil {
+// introduce registers the client, as the drain awaits it.
+func introduce(conn *websocket.Conn, client codec.Registration) error {
+	frame, err := client.Append(nil)
+	if err != nil {
 		return err
 	}
-	frame, err := l.client.Append(nil)
-	if err == nil {
-		err = l.from.WriteMessage(websocket.TextMessage, frame)
+	if err := conn.WriteMessage(websocket.TextMessage, frame); err != nil {
+		return err
 	}
-	if err == nil {
-		_, _, err = l.from.ReadMessage()
-	}
+	_, _, err = conn.ReadMessage()
 	return err
 }
 
 func (l *drainedGorilla) send(ctx context.Context, n int, p *payloads) error {
-	if l.encoded != p { // the warm-up
-		l.encode(p)
-	}
 	for i := range n {
-		if err := l.from.WriteMessage(websocket.TextMessage, l.frames[i%distinct]); err != nil {
+		if err := l.from.WriteMessage(websocket.TextMessage, l.frames.frame(i, p)); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (l *drainedGorilla) encode(p *payloads) {
-	l.encoded, l.frames = p, nil
-	head := head(l.client, uuid.New())
-	for _, text := range p.text {
-		l.frames = append(l.frames, []byte(string(head)+text+tail))
-	}
 }
 
 func (l *drainedGorilla) close() error { return l.end(l.from.Close) }
