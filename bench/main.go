@@ -37,10 +37,10 @@ import (
 func measurements(quick bool) []turns.Measurement {
 	return []turns.Measurement{
 		lanes.OneWay(quick),
-		idle.Client(quick),
-		idle.Server(quick),
 		lanes.Sending(quick),
 		lanes.RoundTrip(quick),
+		idle.Client(quick),
+		idle.Server(quick),
 		codecs.PerMessage(quick),
 	}
 }
