@@ -24,6 +24,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed73300619/relay/bench/actors"
 	"github.com/seed73300619/relay/bench/child"
 	"github.com/seed73300619/relay/bench/codecs"
 	"github.com/seed73300619/relay/bench/idle"
@@ -42,6 +43,7 @@ func measurements(quick bool) []turns.Measurement {
 		idle.Client(quick),
 		idle.Server(quick),
 		codecs.PerMessage(quick),
+		actors.Telling(quick),
 	}
 }
 
