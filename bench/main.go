@@ -44,6 +44,7 @@ func measurements(quick bool) []turns.Measurement {
 		idle.Server(quick),
 		codecs.PerMessage(quick),
 		actors.Telling(quick),
+		lanes.FanIn(quick),
 	}
 }
 
