@@ -24,6 +24,7 @@ var ours = wire.Codec[codec.PeerConnection]{
 // Each package is used in the fastest of the ways that it offers for a slice of
 // bytes in memory, tried one against the other: encoding goes into a buffer that
 // is reused and does without escapes for HTML, decoding into a variable that is
+// reused. Strings must be copies, since frames are read into a buffer that is
 // reused. None is asked to be strict: unknown keys pass, and so do missing ones.
 
 // buffer is what an encoder appends to.
@@ -53,14 +54,15 @@ func goccy() wire.Codec[wire.Message] {
 	var b buffer
 	e := gojson.NewEncoder(&b)
 	e.SetEscapeHTML(false)
+	options := []gojson.EncodeOptionFunc{gojson.OptimizeFieldOrder()}
 	return wire.Codec[wire.Message]{
 		Of: wire.Of,
 		Append: func(dst []byte, m *wire.Message) ([]byte, error) {
 			b = dst
-			err := e.Encode(m)
+			err := e.EncodeWithOption(m, options...)
 			return b, err
 		},
-		Decode: func(frame []byte, m *wire.Message) error { return gojson.UnmarshalNoEscape(frame, m) },
+		Decode: func(frame []byte, m *wire.Message) error { return gojson.Unmarshal(frame, m) },
 	}
 }
 
