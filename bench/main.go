@@ -38,6 +38,7 @@ import (
 func measurements(quick bool) []turns.Measurement {
 	return []turns.Measurement{
 		lanes.OneWay(quick),
+		lanes.Flood(quick),
 		lanes.Sending(quick),
 		lanes.RoundTrip(quick),
 		idle.Client(quick),

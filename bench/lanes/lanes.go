@@ -124,6 +124,10 @@ func OneWay(quick bool) turns.Measurement {
 				{Name: "nats.go, raw bytes", Goals: []turns.Goal{{ID: "P1", AtLeast: 1}}, Turn: oneWay(openNATS, n, p)},
 				{Name: "nats.go, encoding/json", Goals: []turns.Goal{{ID: "P1j", AtLeast: []float64{3, 5, 8}[i]}}, Turn: oneWay(openNATSWithJSON, n, p)},
 				{Name: "gorilla, raw frames", Turn: oneWay(openGorilla, n, p)},
+				{Name: "coder, raw frames", Turn: oneWay(openCoder, n, p)},
+				{Name: "gws, raw frames", Turn: oneWay(openGWS, n, p)},
+				{Name: "DERP, a window of 32", Goals: []turns.Goal{{ID: "P1d", AtLeast: 1.5}}, Turn: oneWay(openDERP(derpQueue), n, p)},
+				{Name: "DERP, a queue of 1024", Turn: oneWay(openDERP(deepDERPQueue), n, p)},
 			},
 		})
 	}
