@@ -17,6 +17,7 @@ func RoundTrip(quick bool) turns.Measurement {
 	if quick {
 		n = 400
 	}
+	_, missing := python()
 	for i, size := range []int{64, 1 << 10} {
 		p := newPayloads(size)
 		m.Cases = append(m.Cases, turns.Case{
@@ -25,6 +26,7 @@ func RoundTrip(quick bool) turns.Measurement {
 				{Name: "relay", Turn: roundTrips(openRelayTrip, n, p)},
 				{Name: "gorilla, frames beforehand", Goals: tripGoals(1.25), Turn: roundTrips(openGorillaTrip, n, p)},
 				{Name: "nats.go, raw bytes", Goals: tripGoals(1), Turn: roundTrips(openNATSTrip, n, p)},
+				{Name: "ProxyStore", Goals: tripGoals(1), Skip: missing, Turn: pythonTrips(n/10, p)},
 			},
 		})
 	}
@@ -44,8 +46,7 @@ type trip interface {
 	close() error
 }
 
-// roundTrips returns the turn of a trip: how long the middle one of n took, and
-// the slowest but a hundredth, after a warm-up.
+// roundTrips returns the turn of a trip: n of them, after a warm-up.
 func roundTrips(open func(context.Context) (trip, error), n int, p *payloads) func(context.Context) ([]float64, error) {
 	return func(ctx context.Context) (_ []float64, err error) {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
@@ -66,9 +67,15 @@ func roundTrips(open func(context.Context) (trip, error), n int, p *payloads) fu
 		if err != nil {
 			return nil, err
 		}
-		slices.Sort(took)
-		return []float64{took[n/2].Seconds(), took[n*99/100].Seconds()}, nil
+		return percentiles(took), nil
 	}
+}
+
+// percentiles returns the middle and the slowest but a hundredth, in seconds.
+func percentiles(took []time.Duration) []float64 {
+	slices.Sort(took)
+	n := len(took)
+	return []float64{took[n/2].Seconds(), took[n*99/100].Seconds()}
 }
 
 // travel makes n trips, one after the other, and checks each answer.

@@ -1,0 +1,104 @@
+package lanes
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// python returns the path of the interpreter that has the real ProxyStore, or
+// says why there is none. It is in the root of the workspace.
+func python() (path, missing string) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err.Error()
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
+			break
+		}
+		if dir == filepath.Dir(dir) {
+			return "", "not run from within the repository"
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, ".venv/bin/proxystore-relay")); err != nil {
+		return "", "ProxyStore is not installed: make venv"
+	}
+	return filepath.Join(dir, ".venv/bin/python"), ""
+}
+
+// A script is a Python process that is spoken to by lines of JSON. It ends when
+// its standard input does.
+type script struct {
+	cmd    *exec.Cmd
+	stdin  io.WriteCloser
+	said   *json.Decoder
+	stderr bytes.Buffer // to be read after Wait
+}
+
+// startScript starts a script, and takes the first thing it says. The end of ctx
+// kills it. No proxy that the environment names comes between it and its relay.
+func startScript(ctx context.Context, source string, first any, args ...string) (*script, error) {
+	interpreter, missing := python()
+	if missing != "" {
+		return nil, fmt.Errorf("python: %s", missing)
+	}
+	s := &script{cmd: exec.CommandContext(ctx, interpreter, append([]string{"-c", source}, args...)...)}
+	s.cmd.Env = append(os.Environ(), "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
+	s.cmd.Stderr = &s.stderr
+	var err error
+	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	stdout, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	s.said = json.NewDecoder(stdout)
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	if err := s.hear(first); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// ask says something and takes what the script says then.
+func (s *script) ask(question, answer any) error {
+	if err := json.NewEncoder(s.stdin).Encode(question); err != nil {
+		return s.died(err)
+	}
+	return s.hear(answer)
+}
+
+func (s *script) hear(value any) error {
+	if err := s.said.Decode(value); err != nil {
+		return s.died(err)
+	}
+	return nil
+}
+
+// died ends a script of which nothing more can be had.
+func (s *script) died(err error) error {
+	s.cmd.Process.Kill()
+	s.cmd.Wait()
+	return fmt.Errorf("python %v: %w; %s", s.cmd.Args[3:], err, bytes.TrimSpace(s.stderr.Bytes()))
+}
+
+// close has the script end, and waits for it.
+func (s *script) close() error {
+	if s.cmd.ProcessState != nil {
+		return nil // it has died
+	}
+	s.stdin.Close()
+	if err := s.cmd.Wait(); err != nil {
+		return fmt.Errorf("python %v: %w; %s", s.cmd.Args[3:], err, bytes.TrimSpace(s.stderr.Bytes()))
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+package lanes
+
+import (
+	"context"
+	_ "embed"
+	"time"
+)
+
+//go:embed python/trip.py
+var tripScript string
+
+// pythonTrips returns the turn of the real ProxyStore: its relay and two of its
+// clients, each a process, because a Python process has but one core. The near
+// client times and checks the trips.
+func pythonTrips(n int, p *payloads) func(context.Context) ([]float64, error) {
+	return func(ctx context.Context) (_ []float64, err error) {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+		defer cancel()
+		end := func(s *script) {
+			if e := s.close(); err == nil {
+				err = e
+			}
+		}
+
+		var address, peer string
+		relay, err := startScript(ctx, tripScript, &address, "relay")
+		if err != nil {
+			return nil, err
+		}
+		defer end(relay)
+		far, err := startScript(ctx, tripScript, &peer, "echo", address)
+		if err != nil {
+			return nil, err
+		}
+		defer end(far)
+		return pythonTravel(ctx, address, peer, n, p)
+	}
+}
+
+// pythonTravel has a client of the relay at the address ask a peer.
+func pythonTravel(ctx context.Context, address, peer string, n int, p *payloads) (_ []float64, err error) {
+	near, err := startScript(ctx, tripScript, new(string), "ask", address, peer)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if e := near.close(); err == nil {
+			err = e
+		}
+	}()
+	type question struct {
+		Trips    int      `json:"trips"`
+		Payloads []string `json:"payloads"`
+	}
+	var took []time.Duration
+	if err := near.ask(question{max(n/20, 1), p.text}, &took); err != nil {
+		return nil, err
+	}
+	if err := near.ask(question{n, p.text}, &took); err != nil {
+		return nil, err
+	}
+	return percentiles(took), nil
+}

@@ -1,0 +1,72 @@
+package lanes
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/seed73300619/relay"
+)
+
+// requirePython skips the test where the real ProxyStore is not, and fails it
+// where it must be.
+func requirePython(t *testing.T) {
+	if _, missing := python(); missing != "" {
+		if os.Getenv("CI") == "true" || os.Getenv("RELAY_REQUIRE_PYTHON") == "1" {
+			t.Fatal(missing)
+		}
+		t.Skip(missing)
+	}
+}
+
+func TestPythonTrips(t *testing.T) {
+	requirePython(t)
+	const n = 60
+	p := newPayloads(64)
+	t.Run("whole", func(t *testing.T) {
+		t.Parallel()
+		took, err := pythonTrips(n, p)(t.Context())
+		if err != nil || len(took) != 2 || took[0] <= 0 || took[1] < took[0] {
+			t.Fatalf("%v s, %v", took, err)
+		}
+	})
+	// A far end of ours answers through the Python relay, or does not.
+	for name, answer := range map[string]func(*relay.Client, relay.Message, context.CancelFunc){
+		"a wrong answer": func(c *relay.Client, m relay.Message, _ context.CancelFunc) {
+			c.Outbox() <- relay.Message{PeerUUID: m.SourceUUID, Description: m.Description + "!"}
+		},
+		"no answer": func(_ *relay.Client, _ relay.Message, giveUp context.CancelFunc) { giveUp() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var address string
+			s, err := startScript(t.Context(), tripScript, &address, "relay")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.close()
+			far, err := relay.Dial(t.Context(), address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer far.Close()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			failed := make(chan error, 1)
+			go func() {
+				_, err := pythonTravel(ctx, address, far.UUID().String(), n, p)
+				failed <- err
+			}()
+			select {
+			case m := <-far.Inbox():
+				answer(far, m, cancel)
+			case err := <-failed:
+				t.Fatal(err)
+			}
+			if err := <-failed; err == nil || name == "a wrong answer" && !strings.Contains(err.Error(), "came back") {
+				t.Fatalf("not noticed: %v", err)
+			}
+		})
+	}
+}
