@@ -9,28 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-)
 
-// python returns the path of the interpreter that has the real ProxyStore, or
-// says why there is none. It is in the root of the workspace.
-func python() (path, missing string) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err.Error()
-	}
-	for ; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
-			break
-		}
-		if dir == filepath.Dir(dir) {
-			return "", "not run from within the repository"
-		}
-	}
-	if _, err := os.Stat(filepath.Join(dir, ".venv/bin/proxystore-relay")); err != nil {
-		return "", "ProxyStore is not installed: make venv"
-	}
-	return filepath.Join(dir, ".venv/bin/python"), ""
-}
+	"github.com/seed73300619/relay/bench/servers"
+)
 
 // A script is a Python process that is spoken to by lines of JSON. It ends when
 // its standard input does.
@@ -44,14 +25,14 @@ type script struct {
 // startScript starts a script, and takes the first thing it says. The end of ctx
 // kills it. No proxy that the environment names comes between it and its relay.
 func startScript(ctx context.Context, source string, first any, args ...string) (*script, error) {
-	interpreter, missing := python()
-	if missing != "" {
-		return nil, fmt.Errorf("python: %s", missing)
+	root, err := servers.FindPython()
+	if err != nil {
+		return nil, err
 	}
+	interpreter := filepath.Join(root, ".venv", "bin", "python")
 	s := &script{cmd: exec.CommandContext(ctx, interpreter, append([]string{"-c", source}, args...)...)}
 	s.cmd.Env = append(os.Environ(), "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
 	s.cmd.Stderr = &s.stderr
-	var err error
 	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed73300619/relay/bench/servers"
 	"github.com/seed73300619/relay/bench/turns"
 )
 
@@ -17,7 +18,10 @@ func RoundTrip(quick bool) turns.Measurement {
 	if quick {
 		n = 400
 	}
-	_, missing := python()
+	skip := ""
+	if _, err := servers.FindPython(); err != nil {
+		skip = err.Error()
+	}
 	for i, size := range []int{64, 1 << 10} {
 		p := newPayloads(size)
 		m.Cases = append(m.Cases, turns.Case{
@@ -26,7 +30,7 @@ func RoundTrip(quick bool) turns.Measurement {
 				{Name: "relay", Turn: roundTrips(openRelayTrip, n, p)},
 				{Name: "gorilla, frames beforehand", Goals: tripGoals(1.25), Turn: roundTrips(openGorillaTrip, n, p)},
 				{Name: "nats.go, raw bytes", Goals: tripGoals(1), Turn: roundTrips(openNATSTrip, n, p)},
-				{Name: "ProxyStore", Goals: tripGoals(1), Skip: missing, Turn: pythonTrips(n/10, p)},
+				{Name: "ProxyStore", Goals: tripGoals(1), Skip: skip, Turn: pythonTrips(n/10, p)},
 			},
 		})
 	}

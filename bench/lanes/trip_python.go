@@ -4,6 +4,8 @@ import (
 	"context"
 	_ "embed"
 	"time"
+
+	"github.com/seed73300619/relay/bench/servers"
 )
 
 //go:embed python/trip.py
@@ -16,24 +18,22 @@ func pythonTrips(n int, p *payloads) func(context.Context) ([]float64, error) {
 	return func(ctx context.Context) (_ []float64, err error) {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 		defer cancel()
-		end := func(s *script) {
-			if e := s.close(); err == nil {
+		relay, err := servers.StartPython(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer relay.Close()
+		var peer string
+		far, err := startScript(ctx, tripScript, &peer, "echo", relay.Address)
+		if err != nil {
+			return nil, err
+		}
+		defer func() {
+			if e := far.close(); err == nil {
 				err = e
 			}
-		}
-
-		var address, peer string
-		relay, err := startScript(ctx, tripScript, &address, "relay")
-		if err != nil {
-			return nil, err
-		}
-		defer end(relay)
-		far, err := startScript(ctx, tripScript, &peer, "echo", address)
-		if err != nil {
-			return nil, err
-		}
-		defer end(far)
-		return pythonTravel(ctx, address, peer, n, p)
+		}()
+		return pythonTravel(ctx, relay.Address, peer, n, p)
 	}
 }
 

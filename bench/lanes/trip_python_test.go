@@ -7,16 +7,17 @@ import (
 	"testing"
 
 	"github.com/seed73300619/relay"
+	"github.com/seed73300619/relay/bench/servers"
 )
 
 // requirePython skips the test where the real ProxyStore is not, and fails it
 // where it must be.
 func requirePython(t *testing.T) {
-	if _, missing := python(); missing != "" {
+	if _, err := servers.FindPython(); err != nil {
 		if os.Getenv("CI") == "true" || os.Getenv("RELAY_REQUIRE_PYTHON") == "1" {
-			t.Fatal(missing)
+			t.Fatal(err)
 		}
-		t.Skip(missing)
+		t.Skip(err)
 	}
 }
 
@@ -40,13 +41,12 @@ func TestPythonTrips(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var address string
-			s, err := startScript(t.Context(), tripScript, &address, "relay")
+			python, err := servers.StartPython(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer s.close()
-			far, err := relay.Dial(t.Context(), address)
+			defer python.Close()
+			far, err := relay.Dial(t.Context(), python.Address)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,7 +55,7 @@ func TestPythonTrips(t *testing.T) {
 			defer cancel()
 			failed := make(chan error, 1)
 			go func() {
-				_, err := pythonTravel(ctx, address, far.UUID().String(), n, p)
+				_, err := pythonTravel(ctx, python.Address, far.UUID().String(), n, p)
 				failed <- err
 			}()
 			select {

@@ -1,6 +1,5 @@
-"""One end of a round trip, or its middle, of the real ProxyStore.
+"""One end of a round trip through a relay, by the client of the real ProxyStore.
 
-    relay              a relay on the loopback; says its address
     echo ADDRESS       a client that sends back what it gets; says its UUID
     ask ADDRESS PEER   a client that asks; says its UUID, and then, to each
                        {"trips": n, "payloads": [...]}, how long each trip took,
@@ -17,24 +16,12 @@ import sys
 import time
 import uuid
 
-from proxystore.p2p.relay.authenticate import NullAuthenticator
 from proxystore.p2p.relay.client import RelayClient
 from proxystore.p2p.relay.messages import PeerConnectionRequest
-from proxystore.p2p.relay.server import RelayServer
-from websockets.asyncio.server import serve
 
 
 def say(value) -> None:
     print(json.dumps(value), flush=True)
-
-
-async def relay() -> None:
-    # As proxystore-relay does it, but for its log, of a line for each message.
-    server = RelayServer(NullAuthenticator())
-    async with serve(server.handler, '127.0.0.1', 0, logger=None) as listening:
-        host, port = listening.sockets[0].getsockname()
-        say(f'ws://{host}:{port}')
-        await asyncio.to_thread(sys.stdin.read)
 
 
 def message(client: RelayClient, peer: uuid.UUID, payload: str):
