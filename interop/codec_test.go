@@ -44,21 +44,29 @@ func TestT38_CodecDecodesWhatTheRealDecoderDoes(t *testing.T) {
 	accepted := 0
 	frames := differentialFrames(rand.New(rand.NewPCG(1, 2)))
 	for _, frame := range frames {
-		fields, exception := o.decode(t, frame)
-		message, err := codec.Decode(frame)
-		if (exception == nil) != (err == nil) || exception != nil &&
-			(exception.Class == "UnicodeDecodeError") != errors.Is(err, codec.ErrInvalidUTF8) {
-			t.Errorf("%.300q\n  the real decoder: %v\n  ours: %v", frame, exception, err)
-		} else if err == nil {
+		if _, err := codec.Decode(frame); err == nil {
 			accepted++
-			if difference := o.compare(t, fields, message); difference != "" {
-				t.Errorf("%.300q: %s", frame, difference)
-			}
 		}
+		o.checkDecode(t, frame)
 	}
 	t.Logf("%d frames, of which %d were accepted", len(frames), accepted)
 	if len(frames) < 5000 || accepted < len(frames)/10 || accepted > len(frames)*9/10 {
 		t.Errorf("%d of %d frames accepted: that tests one side only", accepted, len(frames))
+	}
+}
+
+// checkDecode has a frame decoded by both.
+func (o oracle) checkDecode(t testing.TB, frame []byte) {
+	t.Helper()
+	fields, exception := o.decode(t, frame)
+	message, err := codec.Decode(frame)
+	if (exception == nil) != (err == nil) || exception != nil &&
+		(exception.Class == "UnicodeDecodeError") != errors.Is(err, codec.ErrInvalidUTF8) {
+		t.Errorf("%.300q\n  the real decoder: %v\n  ours: %v", frame, exception, err)
+	} else if err == nil {
+		if difference := o.compare(t, fields, message); difference != "" {
+			t.Errorf("%.300q: %s", frame, difference)
+		}
 	}
 }
 
@@ -118,21 +126,27 @@ func TestT38_CodecEncodesByteForByteAsTheRealEncoder(t *testing.T) {
 				DescriptionType: codec.Offer, Description: text(), Error: text(),
 			},
 		} {
-			frame, err := m.Append(nil)
-			if err != nil {
-				t.Fatalf("%+v: %v", m, err)
-			}
-			if want := o.encode(t, m); string(frame) != want {
-				t.Fatalf("encoded as\n%s, by the real encoder as\n%s", frame, want)
-			}
-			fields, exception := o.decode(t, frame)
-			if exception != nil {
-				t.Fatalf("%s: the real decoder: %v", frame, exception)
-			}
-			if difference := o.compare(t, fields, m); difference != "" {
-				t.Fatalf("%s: %s", frame, difference)
-			}
+			o.checkAppend(t, m)
 		}
+	}
+}
+
+// checkAppend has a message encoded by both, and decoded by the real decoder.
+func (o oracle) checkAppend(t testing.TB, m codec.RelayMessage) {
+	t.Helper()
+	frame, err := m.Append(nil)
+	if err != nil {
+		t.Fatalf("%+v: %v", m, err)
+	}
+	if want := o.encode(t, m); string(frame) != want {
+		t.Fatalf("encoded as\n%s, by the real encoder as\n%s", frame, want)
+	}
+	fields, exception := o.decode(t, frame)
+	if exception != nil {
+		t.Fatalf("%s: the real decoder: %v", frame, exception)
+	}
+	if difference := o.compare(t, fields, m); difference != "" {
+		t.Fatalf("%s: %s", frame, difference)
 	}
 }
 
@@ -143,37 +157,49 @@ func TestT38_CodecPassesAnEnvelopeOnWithoutAChangeOfMeaning(t *testing.T) {
 	o := oracle{startDriver(t, "oracle", "oracle")}
 	verbatim, rewritten := 0, 0
 	for _, frame := range differentialFrames(rand.New(rand.NewPCG(5, 6))) {
-		envelope, err := codec.DecodeEnvelope(frame)
-		if err != nil {
-			if _, err := codec.DecodePeerConnection(frame); err == nil {
-				t.Errorf("%.300q: refused as an envelope only", frame)
-			}
-			continue
-		}
-		want, exception := o.decode(t, frame)
-		if exception != nil {
-			t.Errorf("%.300q: accepted as an envelope, the real decoder says %v", frame, exception)
-			continue
-		}
-		passedOn := frame
-		if envelope.Verbatim() {
+		envelope, ok := o.checkEnvelope(t, frame)
+		switch {
+		case !ok:
+		case envelope.Verbatim():
 			verbatim++
-		} else {
+		default:
 			rewritten++
-			passedOn = envelope.Append(nil)
-		}
-		if got, exception := o.decode(t, passedOn); exception != nil || !bytes.Equal(got, want) {
-			t.Errorf("%.300q is passed on as %.300q, which means\n%.300s (%v), not\n%.300s", frame, passedOn, got, exception, want)
-		}
-		bounced := envelope.AppendBounce(nil, `no "such" peer`)
-		got, exception := o.decode(t, bounced)
-		if exception != nil || !bytes.Equal(got, withError(t, want, `no "such" peer`)) {
-			t.Errorf("%.300q bounces as %.300q, which means\n%.300s (%v)", frame, bounced, got, exception)
 		}
 	}
 	if t.Logf("%d passed on verbatim, %d rewritten", verbatim, rewritten); verbatim < 100 || rewritten < 100 {
 		t.Error("too few of one kind")
 	}
+}
+
+// checkEnvelope has a frame passed on and given back, and the real decoder say
+// whether it still means the same; ok is whether it is such a frame at all.
+func (o oracle) checkEnvelope(t testing.TB, frame []byte) (_ codec.Envelope, ok bool) {
+	t.Helper()
+	envelope, err := codec.DecodeEnvelope(frame)
+	if err != nil {
+		if _, err := codec.DecodePeerConnection(frame); err == nil {
+			t.Errorf("%.300q: refused as an envelope only", frame)
+		}
+		return envelope, false
+	}
+	want, exception := o.decode(t, frame)
+	if exception != nil {
+		t.Errorf("%.300q: accepted as an envelope, the real decoder says %v", frame, exception)
+		return envelope, false
+	}
+	passedOn := frame
+	if !envelope.Verbatim() {
+		passedOn = envelope.Append(nil)
+	}
+	if got, exception := o.decode(t, passedOn); exception != nil || !bytes.Equal(got, want) {
+		t.Errorf("%.300q is passed on as %.300q, which means\n%.300s (%v), not\n%.300s", frame, passedOn, got, exception, want)
+	}
+	bounced := envelope.AppendBounce(nil, `no "such" peer`)
+	got, exception := o.decode(t, bounced)
+	if exception != nil || !bytes.Equal(got, withError(t, want, `no "such" peer`)) {
+		t.Errorf("%.300q bounces as %.300q, which means\n%.300s (%v)", frame, bounced, got, exception)
+	}
+	return envelope, true
 }
 
 // withError returns the oracle's fields with another error; the oracle gives
