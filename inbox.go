@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -135,7 +136,12 @@ func newInbox(policy InboxPolicy, onDrop func(Message, error), onStall func(int)
 // deliver is called by the reader, one at a time. It waits only under the
 // policy Wait, and returns an error when the connection is to end.
 func (in *inbox) deliver(ctx context.Context, m Message) error {
-	if in.pass(m) {
+	passed, spilling := in.pass(m)
+	if !passed && !spilling {
+		runtime.Gosched()
+		passed, _ = in.pass(m)
+	}
+	if passed {
 		return nil
 	}
 	if err := in.put(ctx, m); err != nil {
@@ -176,18 +182,18 @@ func (in *inbox) resume(ctx context.Context) error {
 }
 
 // pass hands a message to the program directly: only if nothing waits before it.
-func (in *inbox) pass(m Message) bool {
+func (in *inbox) pass(m Message) (passed, spilling bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.spilling {
-		return false
+		return false, true
 	}
 	select {
 	case in.out <- m:
 		in.said = false
-		return true
+		return true, false
 	default:
-		return false
+		return false, false
 	}
 }
 

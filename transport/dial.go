@@ -189,12 +189,16 @@ func (a *attempt) secure(ctx context.Context, conn net.Conn, host string) (net.C
 
 // upgrade does the WebSocket handshake.
 func (a *attempt) upgrade(ctx context.Context, conn net.Conn, header http.Header) (*session, error) {
-	w := &wire{Conn: conn, bytewise: true}
+	w := &wire{Conn: conn, ahead: newAhead(conn), bytewise: true}
+	buffer := readBufferBytes
+	if w.ahead.on() {
+		buffer = aheadBufferBytes
+	}
 	ready := func(context.Context, string, string) (net.Conn, error) { return w, nil }
 	gorilla := websocket.Dialer{
 		NetDialContext:    ready,
 		NetDialTLSContext: ready,
-		ReadBufferSize:    readBufferBytes,
+		ReadBufferSize:    buffer,
 		WriteBufferSize:   1, // it writes nothing
 	}
 	address := *a.target

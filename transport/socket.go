@@ -23,6 +23,7 @@ var errHandshakeSize = errors.New("the answer is too long")
 // session writes its own.
 type wire struct {
 	net.Conn
+	ahead     ahead
 	bytewise  bool // before open: the frame behind the answer is for the checker
 	open      bool // set once, before the session starts: the handshake is over
 	count     atomic.Int64
@@ -43,8 +44,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	case w.bytewise:
 		p = p[:min(len(p), 1)]
 	}
-	n, err := w.Conn.Read(p)
-	w.count.Add(int64(n))
+	n, err := w.receive(p)
 	if n > 0 && w.open {
 		if n, w.violation = w.checker.check(p[:n]); n == 0 {
 			err = w.violation
@@ -55,6 +55,21 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 	w.err = err
 	return 0, err
+}
+
+// receive is Read without what only the handshake or the checker wants. A frame
+// larger than what is read ahead is read where it is wanted.
+func (w *wire) receive(p []byte) (n int, err error) {
+	if w.open && w.ahead.on() && (len(w.ahead.rest) > 0 || len(p) < aheadBytes) {
+		if len(w.ahead.rest) == 0 {
+			n, err = w.ahead.fill()
+			w.count.Add(int64(n))
+		}
+		return w.ahead.consume(p), err
+	}
+	n, err = w.Conn.Read(p)
+	w.count.Add(int64(n))
+	return n, err
 }
 
 func (w *wire) Write(p []byte) (int, error) {

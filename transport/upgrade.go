@@ -30,7 +30,9 @@ type Upgrader struct {
 
 // Upgrade answers the request with a switch to the WebSocket protocol. A
 // [net.Conn] that wraps another one, as a listener may make them, should keep its
-// CloseWrite and SetLinger: ending a connection takes longer without them. After
+// CloseWrite and SetLinger: ending a connection takes longer without them. One
+// that leaves Read alone may have a method Socket that returns the
+// [*net.TCPConn]: then reading is cheaper, and goes past the wrapper. After
 // that the deadlines of the HTTP server are gone and the connection is the
 // caller's, who may return from the handler and must Close or Abort it.
 //
@@ -99,6 +101,9 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	limitUnsent(conn)
-	h.wire = &wire{Conn: conn}
+	h.wire = &wire{Conn: conn, ahead: newAhead(conn)}
+	if h.wire.ahead.on() && rw.Reader.Buffered() == 0 {
+		rw.Reader = bufio.NewReaderSize(h.wire, aheadBufferBytes) // instead of the HTTP server's
+	}
 	return h.wire, rw, nil
 }

@@ -28,6 +28,9 @@ func (l *Listener) wrap(p *place) net.Conn {
 func (c *tcpConn) arrive() { c.gate.leave(c.place) }
 func (c *anyConn) arrive() { c.gate.leave(c.place) }
 
+// Socket tells package transport that nothing stands between it and the socket.
+func (c *tcpConn) Socket() *net.TCPConn { return c.TCPConn }
+
 // Close also gives the place back.
 func (c *tcpConn) Close() error {
 	c.arrive()

@@ -1,0 +1,89 @@
+package transport
+
+import (
+	"net"
+	"sync"
+	"syscall"
+)
+
+// aheadBytes are read at once, if the kernel has as much: some fifty small
+// messages, where a bufio.Reader of the usual 4 KiB takes ten.
+const aheadBytes = 16 << 10
+
+// aheadBufferBytes are for gorilla's own buffer in front of that.
+const aheadBufferBytes = 1 << 10
+
+type chunk [aheadBytes]byte
+
+// chunks are those that nobody reads from.
+var chunks = sync.Pool{New: func() any { return new(chunk) }}
+
+// ahead reads more than it is asked for. It borrows the memory when there is
+// something to read, and gives it back when there is nothing more, so that a
+// connection that waits holds none: the 4 KiB or more that a bufio.Reader keeps
+// are half of what an idle connection costs. The zero value reads nothing ahead.
+type ahead struct {
+	raw   syscall.RawConn
+	try   func(fd uintptr) (done bool) // readNow, made once
+	chunk *chunk                       // nil while waiting
+	rest  []byte                       // of it, not yet consumed
+	err   error                        // of the last readNow
+}
+
+// newAhead reads ahead on a TCP socket. What wraps one, as TLS does, has a Read of
+// its own that must be asked, unless it says that the socket's will do.
+func newAhead(conn net.Conn) ahead {
+	if w, ok := conn.(interface{ Socket() *net.TCPConn }); ok {
+		conn = w.Socket()
+	}
+	socket, ok := conn.(*net.TCPConn)
+	if !ok || !readsAhead {
+		return ahead{}
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return ahead{}
+	}
+	return ahead{raw: raw}
+}
+
+func (a *ahead) on() bool { return a.raw != nil }
+
+// fill waits until there is something in rest, and returns how much.
+func (a *ahead) fill() (int, error) {
+	if a.try == nil {
+		a.try = a.readNow
+	}
+	if err := a.raw.Read(a.try); err != nil {
+		a.drop()
+		return 0, err
+	}
+	return len(a.rest), a.err
+}
+
+// readNow reads what the kernel has. It returns false if that is nothing.
+func (a *ahead) readNow(fd uintptr) bool {
+	if a.chunk == nil {
+		a.chunk = chunks.Get().(*chunk)
+	}
+	n, err := readSocket(fd, a.chunk[:])
+	a.rest, a.err = a.chunk[:max(n, 0)], err
+	if n <= 0 {
+		a.drop()
+	}
+	return err != errNothing
+}
+
+// consume copies from rest.
+func (a *ahead) consume(p []byte) int {
+	n := copy(p, a.rest)
+	a.rest = a.rest[n:]
+	return n
+}
+
+func (a *ahead) drop() {
+	if a.chunk != nil {
+		chunks.Put(a.chunk)
+		a.chunk, a.rest = nil, nil
+	}
+}
