@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"encoding/hex"
 	"fmt"
 	"math/bits"
 	"strings"
@@ -96,20 +97,23 @@ const hexDigits = "0123456789abcdef"
 
 // appendUUID appends the canonical spelling of id, in quotes.
 func appendUUID(dst []byte, id uuid.UUID) []byte {
-	dst = append(dst, '"')
-	for i, c := range id {
-		if i == 4 || i == 6 || i == 8 || i == 10 {
-			dst = append(dst, '-')
-		}
-		dst = append(dst, hexDigits[c>>4], hexDigits[c&15])
-	}
-	return append(dst, '"')
+	dst = append(dst, `"00000000-0000-0000-0000-000000000000"`...)
+	text := dst[len(dst)-1-uuidBytes : len(dst)-1]
+	hex.Encode(text[0:], id[0:4])
+	hex.Encode(text[9:], id[4:6])
+	hex.Encode(text[14:], id[6:8])
+	hex.Encode(text[19:], id[8:10])
+	hex.Encode(text[24:], id[10:16])
+	return dst
 }
 
 // appendString appends s in quotes as Python does, all that is not printable
 // ASCII escaped. What is not UTF-8 becomes U+FFFD, and valid is false then.
 func appendString(dst []byte, s string) (out []byte, valid bool) {
 	dst = append(dst, '"')
+	if strings.IndexByte(s, '"') < 0 && strings.IndexByte(s, '\\') < 0 && isVisible(s) && strings.IndexByte(s, '\x7f') < 0 {
+		return append(append(dst, s...), '"'), true
+	}
 	valid = true
 	for s != "" {
 		n := printable(s)

@@ -128,6 +128,9 @@ func (f *fields) parse(frame []byte) error {
 
 // parsePeerConnection is parse, and refuses the other two messages.
 func (f *fields) parsePeerConnection(frame []byte) error {
+	if f.parseUsual(frame) {
+		return nil
+	}
 	if err := f.parse(frame); err != nil {
 		return err
 	}

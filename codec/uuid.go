@@ -9,12 +9,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// hexValue and lowerHexValue hold the values of hexadecimal digits, with and
-// without the capital ones, and 0xff for all other bytes.
-var (
-	hexValue      = hexTable("0123456789abcdef", "0123456789ABCDEF")
-	lowerHexValue = hexTable("0123456789abcdef")
-)
+// hexValue holds the values of hexadecimal digits, and 0xff for all other bytes.
+var hexValue = hexTable("0123456789abcdef", "0123456789ABCDEF")
 
 func hexTable(alphabets ...string) (table [256]byte) {
 	for i := range table {
@@ -46,13 +42,16 @@ func parseCanonical(raw []byte) (id uuid.UUID, ok bool) {
 	if len(raw) != 36 || raw[8] != '-' || raw[13] != '-' || raw[18] != '-' || raw[23] != '-' {
 		return id, false
 	}
-	var bad byte // gets a high bit from anything but a digit
-	for i, at := range [...]int{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34} {
-		high, low := lowerHexValue[raw[at]], lowerHexValue[raw[at+1]]
-		id[i] = high<<4 | low
-		bad |= high | low
-	}
-	return id, bad < 16
+	le := binary.LittleEndian
+	a, okA := hex8(le.Uint64(raw))
+	b, okB := hex8(uint64(le.Uint32(raw[9:])) | uint64(le.Uint32(raw[14:]))<<32)
+	c, okC := hex8(uint64(le.Uint32(raw[19:])) | uint64(le.Uint32(raw[24:]))<<32)
+	d, okD := hex8(le.Uint64(raw[28:]))
+	le.PutUint32(id[0:], a)
+	le.PutUint32(id[4:], b)
+	le.PutUint32(id[8:], c)
+	le.PutUint32(id[12:], d)
+	return id, okA && okB && okC && okD
 }
 
 // parsePython reads every spelling that Python's uuid.UUID takes. That drops
