@@ -27,6 +27,7 @@ import (
 	"github.com/seed73300619/relay/bench/actors"
 	"github.com/seed73300619/relay/bench/child"
 	"github.com/seed73300619/relay/bench/codecs"
+	"github.com/seed73300619/relay/bench/fleet"
 	"github.com/seed73300619/relay/bench/idle"
 	"github.com/seed73300619/relay/bench/lanes"
 	"github.com/seed73300619/relay/bench/report"
@@ -43,9 +44,12 @@ func measurements(quick bool) []turns.Measurement {
 		lanes.RoundTrip(quick),
 		idle.Client(quick),
 		idle.Server(quick),
+		fleet.Restart(quick),
 		codecs.PerMessage(quick),
 		actors.Telling(quick),
 		lanes.FanIn(quick),
+		fleet.Pairs(quick),
+		fleet.Scale(quick),
 	}
 }
 
@@ -53,7 +57,7 @@ func measurements(quick bool) []turns.Measurement {
 var goMod string
 
 func main() {
-	child.Main(servers.Roles, idle.Roles)
+	child.Main(servers.Roles, idle.Roles, fleet.Roles)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second one ends it at once

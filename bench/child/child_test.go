@@ -88,6 +88,9 @@ func TestAChildAnswers(t *testing.T) {
 		m.PSS == 0 || m.RSS < m.PSS || m.Files < 3 {
 		t.Errorf("%+v, %v", m, err)
 	}
+	if used, err := p.CPU(t.Context()); err != nil || used <= 0 || used > time.Hour {
+		t.Errorf("%v of CPU, %v", used, err)
+	}
 	path := filepath.Join(t.TempDir(), "heap")
 	if err := p.Profile(t.Context(), path); err != nil {
 		t.Error(err)

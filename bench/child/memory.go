@@ -13,6 +13,7 @@ import (
 
 // everyones are the commands that every child knows.
 var everyones = map[string]Command{
+	"cpu":     To(cpu),
 	"memory":  To(func(context.Context, struct{}) (Memory, error) { return measure() }),
 	"profile": To(func(_ context.Context, path string) (struct{}, error) { return struct{}{}, profile(path) }),
 }

@@ -19,13 +19,15 @@ import (
 // address is the URL for clients.
 const (
 	Relay   = "relay-server"
+	Stock   = "relay-server with its own limits"
 	NATS    = "nats-server"
 	Gorilla = "gorilla-server"
 )
 
 // Roles are those of this package.
 var Roles = child.Roles{
-	Relay:   child.As(serveRelay),
+	Relay:   child.As(serveRelay(unlimited...)),
+	Stock:   child.As(serveRelay()),
 	NATS:    child.As(serveNATS),
 	Gorilla: child.As(serveGorilla),
 }
@@ -33,16 +35,22 @@ var Roles = child.Roles{
 // Anywhere is a free port of the loopback.
 const Anywhere = "127.0.0.1:0"
 
-// many is more clients than a process has files for. Relay's own limits are what
-// operators want, and would be in the way.
+// unlimited lets all clients come at once and from one address, more than a process
+// has files for: what operators want limited would be in the way.
+var unlimited = []server.Option{
+	server.WithMaxConnections(many), server.WithMaxUnregistered(many), server.WithMaxConnectionsPerAddress(many),
+}
+
 const many = 1 << 20
 
-func serveRelay(_ context.Context, address string) (child.Work, error) {
-	s, err := server.New(server.WithMaxConnections(many), server.WithMaxUnregistered(many), server.WithMaxConnectionsPerAddress(many))
-	if err != nil {
-		return child.Work{}, err
+func serveRelay(options ...server.Option) func(context.Context, string) (child.Work, error) {
+	return func(_ context.Context, address string) (child.Work, error) {
+		s, err := server.New(options...)
+		if err != nil {
+			return child.Work{}, err
+		}
+		return serve(address, s, s.Shutdown)
 	}
-	return serve(address, s, s.Shutdown)
 }
 
 // serve has h answer until the end, which begins with shutdown.
