@@ -2,6 +2,7 @@ package lanes
 
 import (
 	"context"
+	"os"
 	"slices"
 	"testing"
 )
@@ -11,6 +12,16 @@ func TestGWS(t *testing.T)   { testLane(t, openGWS) }
 func TestDERP(t *testing.T)  { testLane(t, openDERP(derpQueue)) }
 
 func TestDERPWithADeepQueue(t *testing.T) { testLane(t, openDERP(deepDERPQueue)) }
+
+func TestPython(t *testing.T) {
+	if _, skip := python(); skip != "" {
+		if os.Getenv("CI") == "true" || os.Getenv("RELAY_REQUIRE_PYTHON") == "1" {
+			t.Fatal(skip)
+		}
+		t.Skip(skip)
+	}
+	testLane(t, openPython)
+}
 
 // A fakeLane delivers what its fault makes of the messages.
 type fakeLane struct {
