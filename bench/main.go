@@ -53,11 +53,14 @@ func measurements(quick bool) []turns.Measurement {
 	}
 }
 
+// roles are what this program is started as by its measurements.
+var roles = []child.Roles{servers.Roles, idle.Roles, fleet.Roles}
+
 //go:embed go.mod
 var goMod string
 
 func main() {
-	child.Main(servers.Roles, idle.Roles, fleet.Roles)
+	child.Main(roles...)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second one ends it at once

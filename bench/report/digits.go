@@ -28,7 +28,7 @@ var families = [][]step{
 	{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}},
 }
 
-// scaleOf returns the scale for figures of about v, in unit: for times and bytes
+// scaleOf returns the scale for figures from v on, in unit: for times and bytes
 // the largest of which v has at least one, for all else the unit itself.
 func scaleOf(unit string, v float64) scale {
 	head, per, of := strings.Cut(unit, "/")
@@ -51,7 +51,10 @@ func scaleOf(unit string, v float64) scale {
 	return scale{unit: unit, factor: 1, prefix: true}
 }
 
-func (s scale) number(v float64) string {
+// number writes a figure, without its unit.
+func (s scale) number(v float64) string { return s.write(v, digits) }
+
+func (s scale) write(v float64, digits func(float64) string) string {
 	if !s.prefix {
 		return digits(v * s.factor)
 	}
@@ -68,12 +71,13 @@ func (s scale) number(v float64) string {
 
 func (s scale) spread(v turns.Spread) string { return spread(v, s.number) }
 
-// spread writes the middle and the ends, which one value does not have.
+// spread writes the middle and, where one sees a difference, the ends.
 func spread(v turns.Spread, number func(float64) string) string {
-	if v.Min == v.Max {
-		return number(v.Median)
+	median, low, high := number(v.Median), number(v.Min), number(v.Max)
+	if low == high {
+		return median
 	}
-	return fmt.Sprintf("%s [%s–%s]", number(v.Median), number(v.Min), number(v.Max))
+	return fmt.Sprintf("%s [%s–%s]", median, low, high)
 }
 
 // digits writes the three that mean something: fewer below one, where two places

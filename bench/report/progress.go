@@ -23,7 +23,16 @@ type Progress struct {
 
 // NewProgress begins to say how far n turns of each side are. Close ends that.
 func NewProgress(w io.Writer, chosen []turns.Measurement, n int) *Progress {
-	p := &Progress{w: w, n: n, steps: make(chan string), ended: make(chan struct{})}
+	f, ok := w.(*os.File)
+	if ok {
+		info, err := f.Stat()
+		ok = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	return newProgress(w, chosen, n, ok)
+}
+
+func newProgress(w io.Writer, chosen []turns.Measurement, n int, terminal bool) *Progress {
+	p := &Progress{w: w, terminal: terminal, n: n, steps: make(chan string), ended: make(chan struct{})}
 	for _, m := range chosen {
 		for _, c := range m.Cases {
 			for _, s := range c.Sides {
@@ -33,17 +42,13 @@ func NewProgress(w io.Writer, chosen []turns.Measurement, n int) *Progress {
 			}
 		}
 	}
-	if f, ok := w.(*os.File); ok {
-		info, err := f.Stat()
-		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
-	}
 	go p.run()
 	return p
 }
 
 // Turn says whose turn of which case begins.
 func (p *Progress) Turn(name string, turn int, side string) {
-	p.steps <- fmt.Sprintf("%s  turn %d of %d  %s", name, turn+1, p.n, side)
+	p.steps <- fmt.Sprintf("%s, turn %d of %d: %s", name, turn+1, p.n, side)
 }
 
 // Close returns when nothing more is written, and the line is gone.
@@ -73,25 +78,28 @@ func (p *Progress) run() {
 				continue
 			}
 		}
-		line := step + "  " + remaining(time.Since(start), begun-1, p.total)
+		line := fmt.Sprintf("%d/%d  %s  %s", begun, p.total, remaining(time.Since(start), begun-1, p.total), step)
 		if p.terminal {
-			fmt.Fprint(p.w, clear, line)
+			runes := []rune(line)
+			fmt.Fprint(p.w, clear, string(runes[:min(len(runes), width)]))
 		} else {
 			fmt.Fprintln(p.w, line)
 		}
 	}
 }
 
-// clear empties the line of a terminal.
-const clear = "\r\033[K"
+const (
+	clear = "\r\033[K" // the line of a terminal
+	width = 79         // of a terminal, at least; a longer line would not go away
+)
 
-// remaining says how long it has taken, and about how long it will, as if all
-// turns took the same time.
+// remaining says how long it has taken, and about how long it will still take, as
+// if all turns were alike.
 func remaining(elapsed time.Duration, done, total int) string {
-	said := fmt.Sprintf("%v  %d/%d", elapsed.Round(time.Second), done+1, total)
+	said := elapsed.Round(time.Second).String()
 	if done == 0 {
 		return said
 	}
 	left := elapsed * time.Duration(total-done) / time.Duration(done)
-	return said + fmt.Sprintf("  ~%v left", left.Round(time.Second))
+	return said + fmt.Sprintf(", ~%v left", left.Round(time.Second))
 }

@@ -66,16 +66,30 @@ func Save(folder string, results []Result) error {
 	if err != nil {
 		return err
 	}
-	files := map[string][]byte{
-		resultsFile: raw,
-		pageFile:    page(results),
-	}
+	files := plots(results)
+	files[resultsFile] = raw
+	files[pageFile] = page(results)
 	for name, data := range files {
 		if err := os.WriteFile(filepath.Join(folder, name), data, 0o666); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Update writes the section of a Markdown file that the results in a folder make.
+func Update(file, folder string, results []Result) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if folder, err = filepath.Rel(filepath.Dir(file), folder); err != nil {
+		return err
+	}
+	if text, err = Section(text, results, filepath.ToSlash(folder)); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return os.WriteFile(file, text, 0o666)
 }
 
 // lines is the results as JSON, each on a line of its own.
@@ -92,10 +106,4 @@ func lines(results []Result) ([]byte, error) {
 		b = append(append(b, '\n'), line...)
 	}
 	return append(b, "\n]\n"...), nil
-}
-
-// Update writes the section of a Markdown file that the results in a folder
-// make.
-func Update(file, folder string, results []Result) error {
-	return errors.ErrUnsupported
 }

@@ -12,21 +12,24 @@ type row struct {
 	title, name, figure string // of the measurement, the case, and what is compared
 	against             string
 	ours, theirs, unit  string
-	ratio               string // or our figure with its unit, if the goal is for that
+	ratio               string
+	median              string // of the ratio, or of our figure if the goal is for that
 	goal, met           string
 }
 
 const (
 	none      = "–"
 	shownOnly = "shown only"
+	met       = "✓"
+	notMet    = "✗"
 )
 
 // rows returns a row for each goal, and one for each figure of a competitor that
-// has none.
+// has none; those of a figure together.
 func rows(r Result) []row {
 	var rows []row
-	for side, competitor := range r.Sides {
-		for figure := range r.Figures {
+	for figure := range r.Figures {
+		for side, competitor := range r.Sides {
 			goals := 0
 			for _, g := range competitor.Goals {
 				if g.Figure == figure {
@@ -44,22 +47,33 @@ func rows(r Result) []row {
 
 // newRow returns the row of a figure of a side, without a goal.
 func newRow(r Result, side, figure int) row {
-	ours := r.Of(0, figure)
-	s := scaleOf(r.UnitOf(figure), ours.Median)
+	ours, s := r.Of(0, figure), scaleFor(r, side, figure)
 	line := row{
 		id: none, title: r.Title, name: r.Name, figure: r.Figures[figure], against: none,
-		ours: s.spread(ours), theirs: none, unit: s.unit, ratio: none, goal: shownOnly,
+		ours: s.spread(ours), theirs: none, unit: s.unit, ratio: none, median: none, goal: shownOnly,
 	}
 	switch competitor := r.Sides[side]; {
 	case side == 0:
 	case competitor.Skip != "":
-		line.against = competitor.Name + " (left out: " + competitor.Skip + ")"
+		line.against, line.met = competitor.Name, "left out: "+competitor.Skip
 	default:
-		line.against = competitor.Name
-		line.theirs = s.spread(r.Of(side, figure))
-		line.ratio = spread(r.Ratio(side, figure), digits)
+		theirs := r.Of(side, figure)
+		line.against, line.theirs = competitor.Name, s.spread(theirs)
+		if theirs.Min > 0 {
+			ratio := r.Ratio(side, figure)
+			line.ratio, line.median = spread(ratio, digits), digits(ratio.Median)
+		}
 	}
 	return line
+}
+
+// scaleFor returns the scale in which the lesser of both figures reads well.
+func scaleFor(r Result, side, figure int) scale {
+	v := r.Of(0, figure).Median
+	if r.Sides[side].Skip == "" {
+		v = min(v, r.Of(side, figure).Median)
+	}
+	return scaleOf(r.UnitOf(figure), v)
 }
 
 // goalRow returns the row of a goal, which the median has to reach.
@@ -73,10 +87,10 @@ func goalRow(r Result, side int, g turns.Goal) row {
 		}
 		return line
 	}
-	ours := r.Of(0, g.Figure)
-	line.ratio = line.ours + " " + line.unit
-	line.goal = bound(g, scaleOf(r.UnitOf(g.Figure), ours.Median).factor) + " " + line.unit
-	line.met = mark(g.Met(ours.Median))
+	ours, s := r.Of(0, g.Figure).Median, scaleFor(r, 0, g.Figure)
+	line.median = s.number(ours) + " " + line.unit
+	line.goal = bound(g, s.factor) + " " + line.unit
+	line.met = mark(g.Met(ours))
 	return line
 }
 
@@ -88,11 +102,11 @@ func bound(g turns.Goal, factor float64) string {
 	return sign + strconv.FormatFloat(v*factor, 'g', 4, 64)
 }
 
-func mark(met bool) string {
-	if met {
-		return "✓"
+func mark(isMet bool) string {
+	if isMet {
+		return met
 	}
-	return "✗"
+	return notMet
 }
 
 // what names the case, and the figure if there are several.
@@ -107,17 +121,4 @@ var heading = []string{"id", "case", "against", "ours", "theirs", "unit", "ratio
 
 func (r row) cells() []string {
 	return []string{r.id, r.what(), r.against, r.ours, r.theirs, r.unit, r.ratio, r.goal, r.met}
-}
-
-// measurements returns the results by measurement.
-func measurements(results []Result) [][]Result {
-	var groups [][]Result
-	for i, r := range results {
-		if i == 0 || results[i-1].ID != r.ID {
-			groups = append(groups, nil)
-		}
-		last := &groups[len(groups)-1]
-		*last = append(*last, r)
-	}
-	return groups
 }

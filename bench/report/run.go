@@ -18,8 +18,9 @@ type Run struct {
 	Command string
 	Quick   bool `json:",omitempty"` // no figure means anything
 	Turns   int
-	Date    time.Time
-	Load    string // of the machine before, over 1, 5 and 15 minutes
+	Date    string // when it began
+	Load    string // of the machine then, over 1, 5 and 15 minutes
+	Commit  string // of relay
 	Machine Machine
 }
 
@@ -30,8 +31,7 @@ type Machine struct {
 	Memory   string
 	Kernel   string
 	Go       string
-	Relay    string // the commit
-	Versions string // of all others
+	Versions string // of all competitors
 }
 
 // NewRun returns the run that begins now, with these arguments. goMod names the
@@ -45,10 +45,12 @@ func NewRun(args []string, quick bool, turns int, goMod string) Run {
 		command += " " + arg
 	}
 	load := strings.Fields(content("/proc/loadavg"))
+	commit, _ := exec.Command("git", "describe", "--always", "--dirty", "--exclude=*").Output()
 	return Run{
 		Command: command, Quick: quick, Turns: turns,
-		Date:    time.Now().UTC().Truncate(time.Minute),
+		Date:    time.Now().UTC().Format("2006-01-02 15:04 UTC"),
 		Load:    strings.Join(load[:min(3, len(load))], " "),
+		Commit:  strings.TrimSpace(string(commit)),
 		Machine: here(goMod),
 	}
 }
@@ -65,9 +67,6 @@ func here(goMod string) Machine {
 	var kilobytes float64
 	if n, _ := fmt.Sscanf(m.Memory, "%f kB", &kilobytes); n == 1 {
 		m.Memory = fmt.Sprintf("%.1f GiB", kilobytes/(1<<20))
-	}
-	if commit, err := exec.Command("git", "describe", "--always", "--dirty", "--exclude=*").Output(); err == nil {
-		m.Relay = strings.TrimSpace(string(commit))
 	}
 	return m
 }

@@ -11,7 +11,7 @@ import (
 
 // Table prints the results for a terminal.
 func Table(w io.Writer, results []Result) error {
-	for _, group := range measurements(results) {
+	for _, group := range split(results, func(r Result) string { return r.ID }) {
 		fmt.Fprintf(w, "\n%s: %s\n\n", group[0].ID, group[0].Title)
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, strings.Join(heading, "\t"))

@@ -86,8 +86,11 @@ func Run(ctx context.Context, c Case, n int, progress func(turn int, side string
 			}
 			progress(turn, side.Name)
 			runtime.GC() // nobody cleans up behind another
-			var err error
-			if values[i], err = side.Turn(ctx); err != nil {
+			err := ctx.Err()
+			if err == nil {
+				values[i], err = side.Turn(ctx)
+			}
+			if err != nil {
 				return r, fmt.Errorf("%s, turn %d of %s: %w", c.Name, turn+1, side.Name, err)
 			}
 			if len(values[i]) != len(c.Figures) {
