@@ -164,11 +164,18 @@ func (p *tape) serve(conn transport.Conn) {
 // pump writes frames, and the pongs that are due, until done. A failed
 // connection is found by the reader.
 func pump(conn transport.Conn, out <-chan []byte, done <-chan struct{}) {
+	wake := make(chan struct{}, 1)
+	conn.OnWake(func() {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	})
 	for {
 		select {
 		case frame := <-out:
 			_ = conn.WriteFrame(frame)
-		case <-conn.Wake():
+		case <-wake:
 		case <-done:
 			return
 		}

@@ -38,6 +38,7 @@ type session struct {
 
 	came  atomic.Uint64 // the last barrier that came back
 	ack   chan struct{} // one slot: came has changed; never closed
+	wake  chan struct{} // one slot: a ping or a pong wants to go out; never closed
 	timed timing        // of one barrier at a time
 	frame []byte        // the writer's, reused
 
@@ -56,7 +57,9 @@ func (c *Client) newSession(conn transport.Conn) *session {
 	asking, stuck := time.NewTimer(confirmEvery), time.NewTimer(confirmEvery)
 	asking.Stop()
 	stuck.Stop()
-	return &session{Client: c, conn: conn, ack: make(chan struct{}, 1), asking: asking, stuck: stuck}
+	s := &session{Client: c, conn: conn, ack: make(chan struct{}, 1), wake: make(chan struct{}, 1), asking: asking, stuck: stuck}
+	conn.OnWake(func() { notify(s.wake) })
+	return s
 }
 
 // run talks until the connection is lost or closed, and tells why.
@@ -261,7 +264,7 @@ func (s *session) wait(ctx context.Context) error {
 		s.log.Warn("the relay confirms nothing, and nothing more is sent until it does", "messages", o.window.messages)
 	case <-s.asking.C:
 		return s.ask(nil)
-	case <-s.conn.Wake(): // a ping or a pong wants to go out
+	case <-s.wake:
 	case <-closing:
 	case <-leave:
 		return s.goodbye()

@@ -99,6 +99,13 @@ func join(t *testing.T, s *Server) peer {
 	return peer{t, client}
 }
 
+// wakes returns a channel that receives when a ping or a pong waits for Flush.
+func wakes(c transport.Conn) <-chan struct{} {
+	wake := make(chan struct{}, 1)
+	c.OnWake(func() { notify(wake) })
+	return wake
+}
+
 func (p peer) write(frame string) {
 	p.t.Helper()
 	if err := errors.Join(p.WriteFrame([]byte(frame)), p.Flush()); err != nil {

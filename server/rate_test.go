@@ -74,11 +74,11 @@ func TestWhoSendsTooMuchIsNotTakenForDead(t *testing.T) {
 				}
 			}
 		}()
-		answering := make(chan struct{})
+		answering, wake := make(chan struct{}), wakes(b)
 		go func() {
 			for {
 				select {
-				case <-b.Wake():
+				case <-wake:
 					b.Flush()
 				case <-answering:
 					return

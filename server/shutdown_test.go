@@ -162,12 +162,12 @@ func TestASilentPeerIsFoundByPings(t *testing.T) {
 		pong := time.NewTicker(time.Second)
 		defer pong.Stop()
 		stop := make(chan struct{})
-		answering := make(chan struct{})
+		answering, wake := make(chan struct{}), wakes(alive)
 		go func() { // reads, so that pings are seen, and flushes the answers
 			defer close(answering)
 			for {
 				select {
-				case <-alive.Wake():
+				case <-wake:
 					alive.Flush()
 				case <-stop:
 					return

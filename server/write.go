@@ -15,6 +15,7 @@ func (c *conn) write() {
 	defer register.Stop()
 	alive := newKeepalive(c.cfg.pingInterval, c.cfg.pingTimeout)
 	defer alive.timer.Stop()
+	c.ws.OnWake(func() { notify(c.echoes.wake) })
 	var frames, echoes []*frame
 	var before uint64 // frames queued before the echoes were released
 	for open := true; ; {
@@ -47,7 +48,6 @@ func (c *conn) write() {
 		select {
 		case _, open = <-c.queue.Ready():
 		case <-c.echoes.wake:
-		case <-c.ws.Wake():
 		case <-register.C:
 			if !c.registered() {
 				c.s.stats.registerTimeouts.Add(1)

@@ -35,11 +35,13 @@ type Conn interface {
 	// the connection is of no use.
 	Flush() error
 
-	// Wake receives when a ping or a pong waits for Flush. It is never closed.
-	// The writing goroutine selects on it while it has nothing to write.
-	Wake() <-chan struct{}
+	// OnWake has f called whenever a ping or a pong waits for Flush, also now if one
+	// does: whoever writes may be asleep, or not be there while there is nothing to
+	// write. It is called by the goroutine that reads or pings, and must not wait. A
+	// connection has one such function, that of the last call.
+	OnWake(f func())
 
-	// Ping asks for a ping with the next Flush, and signals Wake.
+	// Ping asks for a ping with the next Flush.
 	Ping()
 
 	// Offsets returns two positions in the stream of written bytes: the end of

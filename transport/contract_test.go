@@ -78,11 +78,11 @@ func TestNothingIsSentBeforeFlush(t *testing.T) {
 
 func TestPingIsAnsweredByTheWriter(t *testing.T) {
 	eachPair(t, pairings, func(t *testing.T, here, there Conn) {
-		stop := make(chan struct{})
+		stop, thereWakes, hereWakes := make(chan struct{}), wakes(there), wakes(here)
 		writer := result(func() error { // all a writer with nothing to say has to do
 			for {
 				select {
-				case <-there.Wake():
+				case <-thereWakes:
 					if err := there.Flush(); err != nil {
 						return err
 					}
@@ -94,7 +94,7 @@ func TestPingIsAnsweredByTheWriter(t *testing.T) {
 		hereRead, thereRead := result(func() error { return readError(here) }), result(func() error { return readError(there) })
 		for i := uint64(1); i <= 3; i++ {
 			here.Ping()
-			within(t, "Wake after Ping", here.Wake())
+			within(t, "the wake after Ping", hereWakes)
 			if err := here.Flush(); err != nil {
 				t.Fatal(err)
 			}

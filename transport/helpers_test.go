@@ -47,6 +47,18 @@ func eachPair(t *testing.T, of []pairing, test func(t *testing.T, here, there Co
 	}
 }
 
+// wakes returns a channel that receives when a ping or a pong waits for Flush.
+func wakes(c Conn) <-chan struct{} {
+	wake := make(chan struct{}, 1)
+	c.OnWake(func() {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	})
+	return wake
+}
+
 func noProxy(*http.Request) (*url.URL, error) { return nil, nil }
 
 // overSocket connects through a real HTTP server.

@@ -49,7 +49,6 @@ type session struct {
 	link   link
 	limits limits
 
-	wake    chan struct{} // one slot: control frames wait; never closed
 	reading chan struct{} // one slot: holds the token of whoever reads the link; never closed
 	writing chan struct{} // one slot: holds the token of whoever writes the link; never closed
 	done    chan struct{} // carries nothing; closed by shut, once
@@ -71,21 +70,20 @@ type session struct {
 	cause    error      // why no more frames may be queued
 	buffered int64
 	control  control
+	wake     func() // of OnWake; may be nil
 }
 
 // control holds the control frames that the next Flush sends. RFC 6455 allows
 // answering the latest ping only, so a flood of pings costs no memory.
 type control struct {
 	ping, pong bool
-	size       int
-	payload    [maxControlBytes]byte
+	payload    string // of the pong
 }
 
 func newSession(limits limits) *session {
 	return &session{
 		limits:  limits,
 		began:   time.Now(),
-		wake:    make(chan struct{}, 1),
 		reading: make(chan struct{}, 1),
 		writing: make(chan struct{}, 1),
 		done:    make(chan struct{}),
@@ -192,13 +190,13 @@ func (s *session) Flush() error {
 func (s *session) putControl() {
 	c := &s.control
 	if c.pong {
-		s.link.put(opPong, c.payload[:c.size])
+		s.link.put(opPong, []byte(c.payload))
 	}
 	if c.ping {
 		s.link.put(opPing, nil)
 		s.pinged.CompareAndSwap(0, s.now())
 	}
-	c.ping, c.pong = false, false
+	*c = control{}
 }
 
 // send writes what was taken from the buffer.
@@ -213,23 +211,36 @@ func (s *session) send() error {
 	return nil
 }
 
-func (s *session) Wake() <-chan struct{} { return s.wake }
+func (s *session) OnWake(f func()) {
+	s.mu.Lock()
+	s.wake = f
+	due := s.control.ping || s.control.pong
+	s.mu.Unlock()
+	if due {
+		f()
+	}
+}
 
 func (s *session) Ping() {
 	s.mu.Lock()
 	s.control.ping = true
+	wake := s.wake
 	s.mu.Unlock()
-	s.signal()
+	if wake != nil {
+		wake()
+	}
 }
 
 // gotPing is called by the link, in the reading goroutine.
 func (s *session) gotPing(payload string) {
 	s.frames.Add(1)
 	s.mu.Lock()
-	s.control.pong = true
-	s.control.size = copy(s.control.payload[:], payload)
+	s.control.pong, s.control.payload = true, payload
+	wake := s.wake
 	s.mu.Unlock()
-	s.signal()
+	if wake != nil {
+		wake()
+	}
 }
 
 // gotPong is called by the link, in the reading goroutine.
@@ -243,13 +254,6 @@ func (s *session) gotPong() {
 
 // now is the time since the session began, never 0.
 func (s *session) now() int64 { return int64(time.Since(s.began)) + 1 }
-
-func (s *session) signal() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
 
 func (s *session) Offsets() (buffered, flushed int64) {
 	flushed = s.link.flushed()

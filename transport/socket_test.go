@@ -187,7 +187,7 @@ func TestPongCarriesTheLatestPing(t *testing.T) {
 	_, _ = raw.Write(appendFrame(appendFrame(nil, opPing, []byte("one"), true), opPing, []byte("two"), true))
 	_, _ = raw.Write(appendFrame(nil, opText, []byte("m"), true))
 	expect(t, c, []byte("m"))
-	within(t, "Wake", c.Wake())
+	within(t, "the wake", wakes(c))
 	send(t, c)
 	if op, payload := raw.frame(t); op != opPong || string(payload) != "two" {
 		t.Errorf("opcode %d %q", op, payload)
