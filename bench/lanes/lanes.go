@@ -129,7 +129,7 @@ func OneWay(quick bool) turns.Measurement {
 				{Name: "gws, raw frames", Turn: oneWay(openGWS, n, p)},
 				{Name: "DERP, a window of 32", Goals: []turns.Goal{{ID: "P1d", AtLeast: 1.5}}, Turn: oneWay(openDERP(derpQueue), n, p)},
 				{Name: "DERP, a queue of 1024", Turn: oneWay(openDERP(deepDERPQueue), n, p)},
-				{Name: "Python", Skip: noPython, Goals: []turns.Goal{{ID: "P1p", AtLeast: 40}}, Turn: oneWay(openPython, n/15, p)},
+				{Name: "ProxyStore", Skip: noPython, Goals: []turns.Goal{{ID: "P1p", AtLeast: 40}}, Turn: oneWay(openPython, n/15, p)},
 			},
 		})
 	}
