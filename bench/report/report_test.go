@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -262,7 +263,7 @@ func look(t *testing.T, svg []byte) (names []string, points int) {
 	if bytes.Contains(svg, []byte("NaN")) || bytes.Contains(svg, []byte("Inf")) {
 		t.Error("a point is nowhere")
 	}
-	decoder, class := xml.NewDecoder(bytes.NewReader(svg)), ""
+	decoder, class, above := xml.NewDecoder(bytes.NewReader(svg)), "", math.Inf(-1)
 	for {
 		token, err := decoder.Token()
 		if err == io.EOF {
@@ -273,14 +274,19 @@ func look(t *testing.T, svg []byte) (names []string, points int) {
 		}
 		switch token := token.(type) {
 		case xml.StartElement:
-			class = ""
+			attr := make(map[string]string)
 			for _, a := range token.Attr {
-				if a.Name.Local == "class" {
-					class = a.Value
-				}
+				attr[a.Name.Local] = a.Value
 			}
-			if class == "spread" {
+			switch class = attr["class"]; {
+			case class == "spread":
 				points++
+			case strings.HasPrefix(class, "name"):
+				y, err := strconv.ParseFloat(attr["y"], 64)
+				if distance := y - above; err != nil || 0 <= distance && distance < gap-0.2 {
+					t.Errorf("two names are %v apart, %v", distance, err)
+				}
+				above = y
 			}
 		case xml.CharData:
 			if strings.HasPrefix(class, "name") {
