@@ -44,12 +44,27 @@ func growth(results []Result) []plot {
 		}
 		for figure, name := range r.Figures {
 			if figure == len(panels) {
-				panels = append(panels, plot{title: name + ", by clients", unit: r.UnitOf(figure)})
+				unit := r.UnitOf(figure)
+				panels = append(panels, plot{title: name + caption(unit) + ", by clients", unit: unit})
 			}
 			panels[figure].addResult(r, figure)
 		}
 	}
 	return slices.DeleteFunc(panels, func(p plot) bool { return len(p.lines) == 0 })
+}
+
+// caption is what a title has to say of a unit, whose times and bytes are at the
+// axis.
+func caption(unit string) string {
+	s := scaleOf(unit, 1)
+	_, per, found := strings.Cut(unit, "/")
+	switch {
+	case s.prefix:
+		return ", " + unit
+	case found:
+		return " per " + per
+	}
+	return ""
 }
 
 // addResult puts a figure of all sides into the plot, if the name of the case is a

@@ -59,7 +59,7 @@ func (p *Progress) Close() {
 
 func (p *Progress) run() {
 	defer close(p.ended)
-	start, begun, step := time.Now(), 0, ""
+	start, end, begun, step := time.Now(), time.Time{}, 0, ""
 	again := time.NewTicker(time.Second)
 	defer again.Stop()
 	for {
@@ -71,14 +71,20 @@ func (p *Progress) run() {
 				}
 				return
 			}
-			step = next
+			if step = next; begun > 0 { // as if all turns took as long as those so far
+				end = time.Now().Add(time.Since(start) * time.Duration(p.total-begun) / time.Duration(begun))
+			}
 			begun++
 		case <-again.C:
 			if !p.terminal || begun == 0 {
 				continue
 			}
 		}
-		line := fmt.Sprintf("%d/%d  %s  %s", begun, p.total, remaining(time.Since(start), begun-1, p.total), step)
+		took := time.Since(start).Round(time.Second).String()
+		if !end.IsZero() {
+			took += fmt.Sprintf(", ~%v left", max(0, time.Until(end)).Round(time.Second))
+		}
+		line := fmt.Sprintf("%d/%d  %s  %s", begun, p.total, took, step)
 		if p.terminal {
 			runes := []rune(line)
 			fmt.Fprint(p.w, clear, string(runes[:min(len(runes), width)]))
@@ -92,14 +98,3 @@ const (
 	clear = "\r\033[K" // the line of a terminal
 	width = 79         // of a terminal, at least; a longer line would not go away
 )
-
-// remaining says how long it has taken, and about how long it will still take, as
-// if all turns were alike.
-func remaining(elapsed time.Duration, done, total int) string {
-	said := elapsed.Round(time.Second).String()
-	if done == 0 {
-		return said
-	}
-	left := elapsed * time.Duration(total-done) / time.Duration(done)
-	return said + fmt.Sprintf(", ~%v left", left.Round(time.Second))
-}

@@ -45,14 +45,27 @@ func NewRun(args []string, quick bool, turns int, goMod string) Run {
 		command += " " + arg
 	}
 	load := strings.Fields(content("/proc/loadavg"))
-	commit, _ := exec.Command("git", "describe", "--always", "--dirty", "--exclude=*").Output()
 	return Run{
 		Command: command, Quick: quick, Turns: turns,
 		Date:    time.Now().UTC().Format("2006-01-02 15:04 UTC"),
 		Load:    strings.Join(load[:min(3, len(load))], " "),
-		Commit:  strings.TrimSpace(string(commit)),
+		Commit:  commit(),
 		Machine: here(goMod),
 	}
+}
+
+// commit names what is measured, and says if it is no longer that: results that
+// are written do not count.
+func commit() string {
+	out, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
+	if err != nil {
+		return "unknown"
+	}
+	name := strings.TrimSpace(string(out))
+	if exec.Command("git", "diff", "--quiet", "HEAD", "--", ":(top)*.go", ":(top)*.mod").Run() != nil {
+		name += ", changed"
+	}
+	return name
 }
 
 func here(goMod string) Machine {
