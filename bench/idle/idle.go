@@ -64,10 +64,7 @@ func Server(quick bool) turns.Measurement {
 	}
 	ours := side("relay", "relay", servers.Relay)
 	ours.Goals = []turns.Goal{{ID: "P5", AtMost: 10 << 10}}
-	python := turns.Side{Name: "Python relay, resident", Turn: setting{client: "relay", n: number(quick)}.python}
-	if _, err := servers.FindPython(); err != nil {
-		python.Skip = err.Error()
-	}
+	python := turns.Side{Name: "Python relay, resident", Skip: servers.NoPython(), Turn: setting{client: "relay", n: number(quick)}.python}
 	return turns.Measurement{ID: "P5", Title: "memory of an idle connection on the server", Cases: []turns.Case{{
 		Name: "server", Unit: "B", Figures: figures,
 		Sides: []turns.Side{

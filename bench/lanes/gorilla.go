@@ -21,8 +21,8 @@ func openGorilla(ctx context.Context) (lane, error) {
 		return nil, err
 	}
 	l := &gorillaLane{stop: stop}
-	if l.to, _, err = websocket.DefaultDialer.DialContext(ctx, url, nil); err == nil {
-		l.from, _, err = websocket.DefaultDialer.DialContext(ctx, url, nil)
+	if l.to, _, err = wholeFrames.DialContext(ctx, url, nil); err == nil {
+		l.from, _, err = wholeFrames.DialContext(ctx, url, nil)
 	}
 	if err != nil {
 		return nil, errors.Join(err, l.close())
@@ -36,7 +36,18 @@ type gorillaPair struct {
 	waiting  chan *websocket.Conn
 }
 
-func newGorillaPair() *gorillaPair { return &gorillaPair{waiting: make(chan *websocket.Conn, 1)} }
+// bufferBytes hold any message of ours whole: with the 4 KiB that is gorilla's
+// default, it would go out in several frames.
+const bufferBytes = 64 << 10
+
+var wholeFrames = &websocket.Dialer{WriteBufferSize: bufferBytes}
+
+func newGorillaPair() *gorillaPair {
+	return &gorillaPair{
+		upgrader: websocket.Upgrader{WriteBufferSize: bufferBytes},
+		waiting:  make(chan *websocket.Conn, 1),
+	}
+}
 
 func (p *gorillaPair) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c, err := p.upgrader.Upgrade(w, r, nil)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed73300619/relay/bench/servers"
 	"github.com/seed73300619/relay/bench/turns"
 )
 
@@ -117,7 +118,6 @@ func OneWay(quick bool) turns.Measurement {
 			n /= 50
 		}
 		p := newPayloads(size)
-		_, noPython := python()
 		m.Cases = append(m.Cases, turns.Case{
 			Name: []string{"64 B", "1 KB", "16 KB"}[i], Unit: "messages/s", Figures: []string{""},
 			Sides: []turns.Side{
@@ -129,7 +129,7 @@ func OneWay(quick bool) turns.Measurement {
 				{Name: "gws, raw frames", Turn: oneWay(openGWS, n, p)},
 				{Name: "DERP, a window of 32", Goals: []turns.Goal{{ID: "P1d", AtLeast: 1.5}}, Turn: oneWay(openDERP(derpQueue), n, p)},
 				{Name: "DERP, a queue of 1024", Turn: oneWay(openDERP(deepDERPQueue), n, p)},
-				{Name: "ProxyStore", Skip: noPython, Goals: []turns.Goal{{ID: "P1p", AtLeast: 40}}, Turn: oneWay(openPython, n/15, p)},
+				{Name: "ProxyStore", Skip: servers.NoPython(), Goals: []turns.Goal{{ID: "P1p", AtLeast: 40}}, Turn: oneWay(openPython, n/15, p)},
 			},
 		})
 	}

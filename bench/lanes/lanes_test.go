@@ -2,7 +2,6 @@ package lanes
 
 import (
 	"context"
-	"os"
 	"slices"
 	"testing"
 )
@@ -14,12 +13,7 @@ func TestDERP(t *testing.T)  { testLane(t, openDERP(derpQueue)) }
 func TestDERPWithADeepQueue(t *testing.T) { testLane(t, openDERP(deepDERPQueue)) }
 
 func TestPython(t *testing.T) {
-	if _, skip := python(); skip != "" {
-		if os.Getenv("CI") == "true" || os.Getenv("RELAY_REQUIRE_PYTHON") == "1" {
-			t.Fatal(skip)
-		}
-		t.Skip(skip)
-	}
+	requirePython(t)
 	testLane(t, openPython)
 }
 

@@ -50,8 +50,9 @@ func startScript(ctx context.Context, source string, first any, args ...string) 
 	return s, nil
 }
 
-// ask says something and takes what the script says then.
-func (s *script) ask(question, answer any) error {
+// ask says something and takes what the script says then. The end of ctx kills it.
+func (s *script) ask(ctx context.Context, question, answer any) error {
+	defer context.AfterFunc(ctx, func() { s.cmd.Process.Kill() })()
 	if err := json.NewEncoder(s.stdin).Encode(question); err != nil {
 		return s.died(err)
 	}

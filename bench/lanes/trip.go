@@ -18,10 +18,6 @@ func RoundTrip(quick bool) turns.Measurement {
 	if quick {
 		n = 400
 	}
-	skip := ""
-	if _, err := servers.FindPython(); err != nil {
-		skip = err.Error()
-	}
 	for i, size := range []int{64, 1 << 10} {
 		p := newPayloads(size)
 		m.Cases = append(m.Cases, turns.Case{
@@ -30,7 +26,7 @@ func RoundTrip(quick bool) turns.Measurement {
 				{Name: "relay", Turn: roundTrips(openRelayTrip, n, p)},
 				{Name: "gorilla, frames beforehand", Goals: tripGoals(1.25), Turn: roundTrips(openGorillaTrip, n, p)},
 				{Name: "nats.go, raw bytes", Goals: tripGoals(1), Turn: roundTrips(openNATSTrip, n, p)},
-				{Name: "ProxyStore", Goals: tripGoals(1), Skip: skip, Turn: pythonTrips(n/10, p)},
+				{Name: "ProxyStore", Goals: tripGoals(1), Skip: servers.NoPython(), Turn: pythonTrips(n/10, p)},
 			},
 		})
 	}

@@ -53,10 +53,10 @@ func pythonTravel(ctx context.Context, address, peer string, n int, p *payloads)
 		Payloads []string `json:"payloads"`
 	}
 	var took []time.Duration
-	if err := near.ask(question{max(n/20, 1), p.text}, &took); err != nil {
+	if err := near.ask(ctx, question{max(n/20, 1), p.text}, &took); err != nil {
 		return nil, err
 	}
-	if err := near.ask(question{n, p.text}, &took); err != nil {
+	if err := near.ask(ctx, question{n, p.text}, &took); err != nil {
 		return nil, err
 	}
 	return percentiles(took), nil

@@ -13,11 +13,11 @@ import (
 // requirePython skips the test where the real ProxyStore is not, and fails it
 // where it must be.
 func requirePython(t *testing.T) {
-	if _, err := servers.FindPython(); err != nil {
+	if why := servers.NoPython(); why != "" {
 		if os.Getenv("CI") == "true" || os.Getenv("RELAY_REQUIRE_PYTHON") == "1" {
-			t.Fatal(err)
+			t.Fatal(why)
 		}
-		t.Skip(err)
+		t.Skip(why)
 	}
 }
 

@@ -84,6 +84,14 @@ func FindPython() (root string, err error) {
 	return dir, nil
 }
 
+// NoPython returns why the real ProxyStore cannot take part, "" when it can.
+func NoPython() string {
+	if _, err := FindPython(); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
 // free returns an address of the loopback that nobody listens on.
 func free() (string, error) {
 	listener, err := net.Listen("tcp", Anywhere)

@@ -105,8 +105,8 @@ func TestServersServeInProcessesOfTheirOwn(t *testing.T) {
 }
 
 func TestThePythonRelay(t *testing.T) {
-	if _, err := servers.FindPython(); err != nil {
-		t.Skip(err)
+	if why := servers.NoPython(); why != "" {
+		t.Skip(why)
 	}
 	p, err := servers.StartPython(soon(t))
 	if err != nil {

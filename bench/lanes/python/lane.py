@@ -1,6 +1,5 @@
 """The parts of a lane through the real ProxyStore, a process each.
 
-    lane.py relay          the installed proxystore-relay; says its address
     lane.py receive URL    a RelayClient; says its UUID
     lane.py send URL UUID  a RelayClient that sends to the other; says its UUID
 
@@ -13,11 +12,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import runpy
-import socket
 import sys
 import threading
-import time
 import uuid
 
 import google_crc32c
@@ -44,27 +40,6 @@ def commands(take) -> None:
         os._exit(0)
 
     threading.Thread(target=read, daemon=True).start()
-
-
-def relay() -> None:
-    """Become the installed command. At its own log level, it logs each message."""
-    with socket.create_server(('127.0.0.1', 0)) as free:
-        host, port = free.getsockname()
-
-    def say() -> None:
-        while True:
-            try:
-                socket.create_connection((host, port)).close()
-                return answer(f'ws://{host}:{port}')
-            except ConnectionRefusedError:
-                time.sleep(0.01)
-
-    threading.Thread(target=say, daemon=True).start()
-    commands(lambda _: None)
-    sys.argv = ['proxystore-relay', '--host', host, '--port', str(port)]
-    sys.argv += ['--log-level', 'WARNING']
-    script = os.path.join(os.path.dirname(sys.executable), sys.argv[0])
-    runpy.run_path(script, run_name='__main__')
 
 
 async def client(do, url: str, *peer: str) -> None:
@@ -113,8 +88,5 @@ async def send(client: RelayClient, what: int | list[str], peer: uuid.UUID) -> i
 
 if __name__ == '__main__':
     role, *args = sys.argv[1:]
-    if role == 'relay':
-        relay()
-    else:
-        # As ProxyStore's endpoints do: uvloop is faster.
-        uvloop.run(client({'receive': receive, 'send': send}[role], *args))
+    # As ProxyStore's endpoints do: uvloop is faster.
+    uvloop.run(client({'receive': receive, 'send': send}[role], *args))
