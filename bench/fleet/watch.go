@@ -66,12 +66,13 @@ func (w *watch) finish() {
 type comeback struct {
 	All, Half time.Duration // after the server listened, until so many were back
 	Peak      float64       // of those who came back, a second, in the tenth of one with the most
-	Attempts  float64       // of each to connect, after the server listened
+	Attempts  float64       // of each to connect, those before the server listened included
 }
 
 // startWatch begins to watch. The server has not been killed yet.
 func (c *crowd) startWatch(context.Context, struct{}) (struct{}, error) {
 	c.watch = newWatch(len(c.members))
+	c.attempts.Store(0)
 	for _, m := range c.members {
 		m.watch(c.watch)
 	}
@@ -79,15 +80,14 @@ func (c *crowd) startWatch(context.Context, struct{}) (struct{}, error) {
 }
 
 // await returns when all are back, to the server that began to listen at the time
-// given, which has just been.
+// given.
 func (c *crowd) await(ctx context.Context, listens time.Time) (b comeback, err error) {
-	before := c.attempts.Load()
 	select {
 	case <-c.watch.done:
 	case <-ctx.Done():
 		return b, context.Cause(ctx)
 	}
-	attempts := c.attempts.Load() - before
+	attempts := c.attempts.Load()
 	c.watch.mu.Lock()
 	home, err := slices.SortedFunc(slices.Values(c.watch.home), time.Time.Compare), c.watch.err
 	c.watch.mu.Unlock()
