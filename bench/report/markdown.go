@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -79,43 +80,86 @@ func writeMachine(b *bytes.Buffer, results []Result) {
 
 // writeGoals writes a line for each goal, and in it all cases that have it.
 func writeGoals(b *bytes.Buffer, results []Result) {
-	type key struct{ id, title, figure, against string }
 	var all []row
+	reached, judged := 0, 0
 	for _, r := range results {
 		for _, line := range rows(r) {
-			if line.id != none {
-				all = append(all, line)
+			if line.id == none {
+				continue
+			}
+			all = append(all, line)
+			if line.met == met {
+				reached++
+			}
+			if line.met == met || line.met == notMet {
+				judged++
 			}
 		}
 	}
-	reached, missed := 0, 0
+	type key struct{ id, title, figure, against string }
 	var lines [][]string
+	above := ""
 	for _, group := range split(all, func(r row) key { return key{r.id, r.title, r.figure, r.against} }) {
-		var names, medians, goals, marks []string
-		for _, r := range group {
-			names, medians, goals = append(names, r.name), append(medians, r.median), append(goals, r.goal)
-			switch r.met {
-			case met:
-				reached++
-			case notMet:
-				missed++
-			default: // left out
-				r.met = none
-			}
-			marks = append(marks, r.met)
+		if len(group) <= few {
+			lines = append(lines, each(group))
+			continue
 		}
-		if len(slices.Compact(slices.Clone(goals))) == 1 {
-			goals = goals[:1]
+		for _, group := range split(group, func(r row) string { return r.goal }) {
+			lines = append(lines, fromTo(group))
 		}
-		first := group[0]
-		what := first.title + ": " + strings.Join(names, ", ")
-		if first.figure != "" {
-			what += "; " + first.figure
+	}
+	for _, line := range lines { // what is the same as above is not repeated
+		if what := line[1]; what == above {
+			line[1] = ""
+		} else {
+			above = what
 		}
-		lines = append(lines, []string{first.id, what, first.against, strings.Join(medians, ", "), strings.Join(goals, ", "), strings.Join(marks, " ")})
 	}
 	table(b, "---|---|---|---|---|---", []string{"id", "what", "against", "ratio", "goal", "met"}, lines)
-	fmt.Fprintf(b, "\n%d of %d are met.\n", reached, reached+missed)
+	fmt.Fprintf(b, "\n%d of %d are met.\n", reached, judged)
+}
+
+// few are the cases that a line has room for.
+const few = 3
+
+// each is the line of a few cases, one by one.
+func each(group []row) []string {
+	var names, medians, goals, marks []string
+	for _, r := range group {
+		if r.met != met && r.met != notMet {
+			r.met = none // it was left out
+		}
+		names, medians = append(names, r.name), append(medians, r.median)
+		goals, marks = append(goals, r.goal), append(marks, r.met)
+	}
+	if same := slices.Compact(slices.Clone(goals)); len(same) == 1 {
+		goals = same
+	}
+	return goalLine(group[0], names, medians, goals, strings.Join(marks, " "))
+}
+
+// fromTo is the line of many cases that have the same goal: the least and the
+// greatest of them, and how many reach it.
+func fromTo(group []row) []string {
+	reached := 0
+	for _, r := range group {
+		if r.met == met {
+			reached++
+		}
+	}
+	by := func(r, s row) int { return cmp.Compare(r.judged, s.judged) }
+	medians := slices.Compact([]string{slices.MinFunc(group, by).median, slices.MaxFunc(group, by).median})
+	first, last := group[0], group[len(group)-1]
+	names := []string{fmt.Sprintf("%s … %s", first.name, last.name)}
+	return goalLine(first, names, []string{strings.Join(medians, " … ")}, []string{first.goal}, fmt.Sprintf("%d of %d", reached, len(group)))
+}
+
+func goalLine(r row, names, medians, goals []string, met string) []string {
+	what := r.title + ": " + strings.Join(names, ", ")
+	if r.figure != "" {
+		what += "; " + r.figure
+	}
+	return []string{r.id, what, r.against, strings.Join(medians, ", "), strings.Join(goals, ", "), met}
 }
 
 // writeImages shows the plots that there are, which are in a folder.

@@ -58,6 +58,12 @@ func some() []Result {
 			Took:   90 * time.Second,
 		}}
 	}
+	codec := func(name string, least, ours, theirs float64) Result {
+		return Result{ID: "P7", Title: "codec", Run: someRun, Result: turns.Result{
+			Case:   turns.Case{Name: name, Unit: "messages/s", Figures: []string{""}, Sides: []turns.Side{{Name: "ours"}, {Name: "sonic", Goals: []turns.Goal{{ID: "P7", AtLeast: least}}}}},
+			Values: [][][]float64{{{ours}}, {{theirs}}},
+		}}
+	}
 	later := someRun
 	later.Command, later.Date = "go run . -run P3 -out ../docs/performance", "2026-11-27 09:00 UTC"
 	return []Result{
@@ -79,6 +85,8 @@ func some() []Result {
 			}},
 			Values: [][][]float64{{{9900, 9950, 9990}, {0, 0, 0}}, {{25000, 25000, 25000}, {0, 2, 2}}},
 		}},
+		// More than a line has room for.
+		codec("encode 64 B", 2, 3e6, 1e6), codec("encode 1 KB", 2, 1.5e6, 1e6), codec("encode 16 KB", 2, 20e6, 1e6), codec("decode", 1, 2e6, 1e6),
 	}
 }
 

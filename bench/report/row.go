@@ -13,7 +13,8 @@ type row struct {
 	against             string
 	ours, theirs, unit  string
 	ratio               string
-	median              string // of the ratio, or of our figure if the goal is for that
+	judged              float64 // the median of the ratio, or of our figure if the goal is for that
+	median              string  // which is that
 	goal, met           string
 }
 
@@ -61,7 +62,7 @@ func newRow(r Result, side, figure int) row {
 		line.against, line.theirs = competitor.Name, s.spread(theirs)
 		if theirs.Min > 0 {
 			ratio := r.Ratio(side, figure)
-			line.ratio, line.median = spread(ratio, digits), digits(ratio.Median)
+			line.ratio, line.median, line.judged = spread(ratio, digits), digits(ratio.Median), ratio.Median
 		}
 	}
 	return line
@@ -80,17 +81,19 @@ func scaleFor(r Result, side, figure int) scale {
 func goalRow(r Result, side int, g turns.Goal) row {
 	line := newRow(r, side, g.Figure)
 	line.id = g.ID
-	if side > 0 {
+	switch {
+	case side == 0:
+		s := scaleFor(r, 0, g.Figure)
+		line.judged = r.Of(0, g.Figure).Median
+		line.median = s.number(line.judged) + " " + line.unit
+		line.goal = bound(g, s.factor) + " " + line.unit
+		line.met = mark(g.Met(line.judged))
+	case r.Sides[side].Skip != "":
 		line.goal = bound(g, 1) + "×"
-		if r.Sides[side].Skip == "" {
-			line.met = mark(g.Met(r.Ratio(side, g.Figure).Median))
-		}
-		return line
+	default:
+		line.goal = bound(g, 1) + "×"
+		line.met = mark(g.Met(r.Ratio(side, g.Figure).Median))
 	}
-	ours, s := r.Of(0, g.Figure).Median, scaleFor(r, 0, g.Figure)
-	line.median = s.number(ours) + " " + line.unit
-	line.goal = bound(g, s.factor) + " " + line.unit
-	line.met = mark(g.Met(ours))
 	return line
 }
 
