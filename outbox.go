@@ -352,6 +352,14 @@ func (q *fifo) push(e entry) {
 	q.items = append(q.items, e)
 }
 
+// shrink gives back the memory of an empty queue: a little, because an idle client
+// is to be small, and a lot. What lies between would soon be made again.
+func (q *fifo) shrink() {
+	if n := cap(q.items); q.len() == 0 && (n <= 8 || n > 1024) {
+		q.items = nil
+	}
+}
+
 func (q *fifo) pop() entry {
 	e := q.items[q.head]
 	if e.isMessage() {

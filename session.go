@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,7 +41,7 @@ type session struct {
 	ack   chan struct{} // one slot: came has changed; never closed
 	wake  chan struct{} // one slot: a ping or a pong wants to go out; never closed
 	timed timing        // of one barrier at a time
-	frame []byte        // the writer's, reused
+	frame *[]byte       // the writer's, borrowed from frames while there is something to send
 
 	unasked      int         // messages written that no barrier follows yet
 	unaskedBytes int         // and their size
@@ -52,6 +53,9 @@ type session struct {
 	stuck        *time.Timer // when the relay has confirmed nothing for too long
 	full         bool        // the window is full, and stuck runs
 }
+
+// frames are those that nobody encodes into.
+var frames = sync.Pool{New: func() any { return new([]byte) }}
 
 func (c *Client) newSession(conn transport.Conn) *session {
 	asking, stuck := time.NewTimer(confirmEvery), time.NewTimer(confirmEvery)
@@ -188,6 +192,7 @@ func (s *session) write(ctx context.Context) error {
 			return s.goodbye()
 		}
 		s.out.publish()
+		s.rest()
 		if err := s.wait(ctx); err != nil {
 			return err
 		}
@@ -313,17 +318,30 @@ func (s *session) fill(m *Message) {
 
 // encode returns m as it goes over the wire, valid until the next call.
 func (s *session) encode(m Message) ([]byte, error) {
-	frame, err := m.Append(s.frame[:0])
+	if s.frame == nil {
+		s.frame = frames.Get().(*[]byte)
+	}
+	frame, err := m.Append((*s.frame)[:0])
 	if err != nil {
 		return nil, err
 	}
 	if cap(frame) <= 64<<10 { // one large message is no reason to keep its memory
-		s.frame = frame
+		*s.frame = frame
 	}
 	if len(frame) > s.cfg.maxMessage {
 		return nil, tooLarge(len(frame), s.cfg.maxMessage)
 	}
 	return frame, nil
+}
+
+// rest gives back what is of no use while nothing is sent.
+func (s *session) rest() {
+	if s.frame != nil {
+		frames.Put(s.frame)
+		s.frame = nil
+	}
+	s.out.queue.shrink()
+	s.out.window.shrink()
 }
 
 // put writes a frame into the buffer and the entry into the window.
