@@ -111,6 +111,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		if err != nil {
 			return err
 		}
+		if *quick && slices.ContainsFunc(kept, func(r report.Result) bool { return !r.Run.Quick }) {
+			return fmt.Errorf("%s has results that mean something; -quick does not replace them", *folder)
+		}
 		keep = func(results []report.Result) error {
 			kept := report.Merge(all, kept, results)
 			if err := report.Save(*folder, kept); err != nil || *readme == "" {

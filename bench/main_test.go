@@ -129,6 +129,19 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+// A quick run does not replace what was measured.
+func TestQuickKeepsOff(t *testing.T) {
+	folder := t.TempDir()
+	measured := []report.Result{{ID: "P1", Result: turns.Result{Case: turns.Case{Name: "64 B"}}}}
+	if err := report.Save(folder, measured); err != nil {
+		t.Fatal(err)
+	}
+	err := run(t.Context(), []string{"-quick", "-run", "P1", "-out", folder}, &bytes.Buffer{}, &bytes.Buffer{})
+	if err == nil || !strings.Contains(err.Error(), "-quick does not replace") {
+		t.Errorf("%v", err)
+	}
+}
+
 // What is committed is what results.json makes, and not of a quick run.
 func TestThePagesAreOfTheResults(t *testing.T) {
 	const folder, readme = "../docs/performance", "../README.md"

@@ -100,12 +100,16 @@ func writeGoals(b *bytes.Buffer, results []Result) {
 	var lines [][]string
 	above := ""
 	for _, group := range split(all, func(r row) key { return key{r.id, r.title, r.figure, r.against} }) {
-		if len(group) <= few {
-			lines = append(lines, each(group))
-			continue
+		parts := [][]row{group}
+		if len(group) > few {
+			parts = split(group, func(r row) string { return r.goal })
 		}
-		for _, group := range split(group, func(r row) string { return r.goal }) {
-			lines = append(lines, fromTo(group))
+		for _, part := range parts {
+			if len(part) > few {
+				lines = append(lines, fromTo(part))
+			} else {
+				lines = append(lines, each(part))
+			}
 		}
 	}
 	for _, line := range lines { // what is the same as above is not repeated
@@ -190,6 +194,7 @@ func Section(page []byte, results []Result, folder string) ([]byte, error) {
 	b.Write(before)
 	b.WriteString(begin)
 	writeGoals(&b, results)
+	fmt.Fprintf(&b, "[All figures](%s), of all sides, and where, when and how they were measured.\n", path.Join(folder, pageFile))
 	writeImages(&b, results, folder)
 	b.WriteString(end)
 	b.Write(after)

@@ -86,7 +86,7 @@ func some() []Result {
 			Values: [][][]float64{{{9900, 9950, 9990}, {0, 0, 0}}, {{25000, 25000, 25000}, {0, 2, 2}}},
 		}},
 		// More than a line has room for.
-		codec("encode 64 B", 2, 3e6, 1e6), codec("encode 1 KB", 2, 1.5e6, 1e6), codec("encode 16 KB", 2, 20e6, 1e6), codec("decode", 1, 2e6, 1e6),
+		codec("encode 64 B", 2, 3e6, 1e6), codec("encode 1 KB", 2, 1.5e6, 1e6), codec("encode 16 KB", 2, 20e6, 1e6), codec("encode SDP", 2, 5e6, 1e6), codec("decode", 1, 2e6, 1e6),
 	}
 }
 
