@@ -161,8 +161,13 @@ func TestCloseTakesOverFromTheReader(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c, raw := rawPair(t, true)
 			reader := result(func() error { _, _, err := c.ReadFrame(); return err })
-			for len(c.(*session).reading) == 0 { // until the reader reads
-				<-time.After(time.Millisecond)
+			for s := c.(*session); ; <-time.After(time.Millisecond) { // until the reader reads
+				s.mu.Lock()
+				reads := s.reading
+				s.mu.Unlock()
+				if reads {
+					break
+				}
 			}
 			closed := result(func() error { return c.Close(4004, "taken") })
 			if op, payload := raw.frame(t); op != opClose || *parseClose(payload) != (CloseError{4004, "taken"}) {
