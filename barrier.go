@@ -54,7 +54,7 @@ func (s *session) confirm(m Message) {
 	}
 	s.timed.stop(n)
 	s.came.Store(max(n, s.came.Load())) // a late one takes nothing back
-	notify(s.ack)
+	s.rouse()
 }
 
 // askIfDue writes a barrier after each quarter of the window, so that under load
@@ -77,7 +77,7 @@ func (s *session) askIfLast() error {
 
 // ask writes a barrier, for a Flush that waits for it or for ourselves.
 func (s *session) ask(waits *request) error {
-	s.asking.Stop()
+	s.askAt = time.Time{}
 	s.unasked, s.unaskedBytes = 0, 0
 	s.out.barriers++
 	e := entry{barrier: s.out.barriers, request: waits}

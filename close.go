@@ -67,6 +67,9 @@ func (c *Client) Shutdown(ctx context.Context) error {
 func (c *Client) stopAccepting() {
 	c.accept.Do(func() { close(c.close) })
 	c.hasten()
+	if s := c.live.Load(); s != nil {
+		s.rouse()
+	}
 }
 
 // ended is the error of calls after the end.
