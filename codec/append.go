@@ -1,9 +1,8 @@
 package codec
 
 import (
-	"encoding/hex"
+	"encoding/binary"
 	"fmt"
-	"math/bits"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -16,9 +15,9 @@ import (
 // allocates only to grow dst.
 func (m Registration) Append(dst []byte) ([]byte, error) {
 	e := encoder{dst: dst}
-	e.string(`{"name": `, keyName, m.Name)
-	e.uuid(`, "uuid": `, m.UUID)
-	return e.end(dst, `, "message_type": "`+typeRegistration+`"}`)
+	e.string(`{"name": "`, keyName, m.Name)
+	e.uuid(`", "uuid": "`, m.UUID)
+	return e.end(dst, `", "message_type": "`+typeRegistration+`"}`)
 }
 
 // Append appends the response to dst as one frame. It fails with an
@@ -37,19 +36,34 @@ func (m Response) Append(dst []byte) ([]byte, error) {
 // [Offer] nor [Answer], and returns dst as it was then. It allocates only to
 // grow dst.
 func (m PeerConnection) Append(dst []byte) ([]byte, error) {
-	if m.DescriptionType != Offer && m.DescriptionType != Answer {
+	e := encoder{dst: dst}
+	e.uuid(beforeSourceUUID, m.SourceUUID)
+	e.string(beforeSourceName, keySourceName, m.SourceName)
+	e.uuid(beforePeerUUID, m.PeerUUID)
+	switch m.DescriptionType {
+	case Offer:
+		e.string(beforeDescriptionType+string(Offer)+beforeDescription, keyDescription, m.Description)
+	case Answer:
+		e.string(beforeDescriptionType+string(Answer)+beforeDescription, keyDescription, m.Description)
+	default:
 		return dst, &EncodeError{keyNames[keyDescriptionType],
 			fmt.Errorf("%w: %q", ErrDescriptionType, excerpt(m.DescriptionType))}
 	}
-	e := encoder{dst: dst}
-	e.uuid(`{"source_uuid": `, m.SourceUUID)
-	e.string(`, "source_name": `, keySourceName, m.SourceName)
-	e.uuid(`, "peer_uuid": `, m.PeerUUID)
-	e.string(`, "description_type": `, keyDescriptionType, string(m.DescriptionType))
-	e.string(`, "description": `, keyDescription, m.Description)
-	e.stringOrNull(`, "error": `, keyError, m.Error)
-	return e.end(dst, `, "message_type": "`+typePeerConnection+`"}`)
+	e.stringOrNull(beforeError, keyError, m.Error)
+	return e.end(dst, afterError)
 }
+
+// What stands before the values of a PeerConnection, and behind the last one. The
+// quotes around a string belong to it.
+const (
+	beforeSourceUUID      = `{"source_uuid": "`
+	beforeSourceName      = `", "source_name": "`
+	beforePeerUUID        = `", "peer_uuid": "`
+	beforeDescriptionType = `", "description_type": "`
+	beforeDescription     = `", "description": "`
+	beforeError           = `", "error": `
+	afterError            = `, "message_type": "` + typePeerConnection + `"}`
+)
 
 // encoder appends the fields of one message; after the first error the result is void.
 type encoder struct {
@@ -70,19 +84,23 @@ func (e *encoder) uuid(prefix string, id uuid.UUID) {
 	e.dst = appendUUID(append(e.dst, prefix...), id)
 }
 
+// string appends s without quotes.
 func (e *encoder) string(prefix string, k key, s string) {
 	var ok bool
-	if e.dst, ok = appendString(append(e.dst, prefix...), s); !ok && e.err == nil {
+	if e.dst, ok = appendEscaped(append(e.dst, prefix...), s); !ok && e.err == nil {
 		e.err = &EncodeError{keyNames[k], ErrInvalidUTF8}
 	}
 }
 
+// stringOrNull appends s with quotes.
 func (e *encoder) stringOrNull(prefix string, k key, s string) {
+	e.dst = append(e.dst, prefix...)
 	if s == "" {
-		e.dst = append(append(e.dst, prefix...), "null"...)
+		e.dst = append(e.dst, "null"...)
 		return
 	}
-	e.string(prefix, k, s)
+	e.string(`"`, k, s)
+	e.dst = append(e.dst, '"')
 }
 
 // end appends the last field, and returns the buffer, or dst as it was before.
@@ -93,26 +111,11 @@ func (e *encoder) end(dst []byte, suffix string) ([]byte, error) {
 	return append(e.dst, suffix...), nil
 }
 
-const hexDigits = "0123456789abcdef"
-
-// appendUUID appends the canonical spelling of id, in quotes.
-func appendUUID(dst []byte, id uuid.UUID) []byte {
-	dst = append(dst, `"00000000-0000-0000-0000-000000000000"`...)
-	text := dst[len(dst)-1-uuidBytes : len(dst)-1]
-	hex.Encode(text[0:], id[0:4])
-	hex.Encode(text[9:], id[4:6])
-	hex.Encode(text[14:], id[6:8])
-	hex.Encode(text[19:], id[8:10])
-	hex.Encode(text[24:], id[10:16])
-	return dst
-}
-
-// appendString appends s in quotes as Python does, all that is not printable
-// ASCII escaped. What is not UTF-8 becomes U+FFFD, and valid is false then.
-func appendString(dst []byte, s string) (out []byte, valid bool) {
-	dst = append(dst, '"')
-	if strings.IndexByte(s, '"') < 0 && strings.IndexByte(s, '\\') < 0 && isVisible(s) && strings.IndexByte(s, '\x7f') < 0 {
-		return append(append(dst, s...), '"'), true
+// appendEscaped appends s as Python does, all that is not printable ASCII
+// escaped. What is not UTF-8 becomes U+FFFD, and valid is false then.
+func appendEscaped(dst []byte, s string) (out []byte, valid bool) {
+	if len(s) >= longText && strings.IndexByte(s, '"') < 0 && strings.IndexByte(s, '\\') < 0 && isVisible(s) {
+		return append(dst, s...), true
 	}
 	valid = true
 	for s != "" {
@@ -139,15 +142,36 @@ func appendString(dst []byte, s string) (out []byte, valid bool) {
 			s = s[n:]
 		}
 	}
-	return append(dst, '"'), valid
+	return dst, valid
 }
 
-// printable returns how many bytes at the start of s stand for themselves.
-func printable(s string) int {
+// longText is from where on it pays to look whether there is anything to escape at
+// all, before it is looked for: 16 KB without take a third less.
+const longText = 256
+
+// printable returns how many bytes at the start of s stand for themselves. It
+// looks at four words at a time: 16 KB take a third less than word by word.
+func printable[T string | []byte](s T) int {
 	i := 0
+	for ; i+32 <= len(s); i += 32 {
+		w := s[i : i+32]
+		a, b := unprintable(load64(w)), unprintable(load64(w[8:]))
+		c, d := unprintable(load64(w[16:])), unprintable(load64(w[24:]))
+		switch {
+		case a|b|c|d == 0:
+		case a != 0:
+			return i + first(a)
+		case b != 0:
+			return i + 8 + first(b)
+		case c != 0:
+			return i + 16 + first(c)
+		default:
+			return i + 24 + first(d)
+		}
+	}
 	for ; i+8 <= len(s); i += 8 {
 		if hits := unprintable(load64(s[i : i+8])); hits != 0 {
-			return i + bits.TrailingZeros64(hits)/8
+			return i + first(hits)
 		}
 	}
 	for i < len(s) && isPrintable(s[i]) {
@@ -174,5 +198,5 @@ func appendRune(dst []byte, r rune) []byte {
 }
 
 func appendHex(dst []byte, r rune) []byte {
-	return append(dst, '\\', 'u', hexDigits[r>>12&15], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
+	return binary.BigEndian.AppendUint32(append(dst, `\u`...), uint32(hexDigits(uint32(r))))
 }

@@ -53,21 +53,22 @@ func (e *Envelope) Append(dst []byte) []byte {
 	} else {
 		dst = append(dst, e.errors.raw(e.frame)...)
 	}
-	return append(dst, `, "message_type": "`+typePeerConnection+`"}`...)
+	return append(dst, afterError...)
 }
 
 // AppendBounce appends the message as Append does, with reason as its error, to
 // be given back to the sender. What is not UTF-8 in reason becomes U+FFFD.
 func (e *Envelope) AppendBounce(dst []byte, reason string) []byte {
-	dst, _ = appendString(e.appendUntilError(dst), reason)
-	return append(dst, `, "message_type": "`+typePeerConnection+`"}`...)
+	dst = append(e.appendUntilError(dst), '"')
+	dst, _ = appendEscaped(dst, reason)
+	return append(append(dst, '"'), afterError...)
 }
 
 func (e *Envelope) appendUntilError(dst []byte) []byte {
-	dst = appendUUID(append(dst, `{"source_uuid": `...), e.SourceUUID)
-	dst = append(append(dst, `, "source_name": `...), e.name.raw(e.frame)...)
-	dst = appendUUID(append(dst, `, "peer_uuid": `...), e.PeerUUID)
-	dst = append(append(dst, `, "description_type": `...), e.descriptionType.raw(e.frame)...)
+	dst = appendUUID(append(dst, beforeSourceUUID...), e.SourceUUID)
+	dst = append(append(dst, `", "source_name": `...), e.name.raw(e.frame)...)
+	dst = appendUUID(append(dst, `, "peer_uuid": "`...), e.PeerUUID)
+	dst = append(append(dst, `", "description_type": `...), e.descriptionType.raw(e.frame)...)
 	dst = append(append(dst, `, "description": `...), e.descr.raw(e.frame)...)
 	return append(dst, `, "error": `...)
 }

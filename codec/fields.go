@@ -115,6 +115,10 @@ type fields struct {
 
 // parse finds the fields of a frame, and makes sure that they are a message.
 func (f *fields) parse(frame []byte) error {
+	if f.parseUsual(frame) {
+		return nil
+	}
+	*f = fields{}
 	if !utf8.Valid(frame) {
 		return &DecodeError{Offset: invalidUTF8(frame), Err: ErrInvalidUTF8}
 	}
@@ -128,9 +132,6 @@ func (f *fields) parse(frame []byte) error {
 
 // parsePeerConnection is parse, and refuses the other two messages.
 func (f *fields) parsePeerConnection(frame []byte) error {
-	if f.parseUsual(frame) {
-		return nil
-	}
 	if err := f.parse(frame); err != nil {
 		return err
 	}

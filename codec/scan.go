@@ -1,9 +1,6 @@
 package codec
 
-import (
-	"math/bits"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // The scanner checks JSON text and finds where its values stand, without
 // building anything. Every scan function takes the position where something
@@ -215,17 +212,22 @@ func scanString(frame []byte, i int) (end, size int, err error) {
 		case frame[i] != '\\':
 			return i, 0, syntaxError(i, "a raw control character %q in a string", frame[i])
 		}
-		if i+1 < len(frame) && unescapeLetter[frame[i+1]] != 0 {
-			i, size = i+2, size-1
-			continue
-		}
-		r, n := unescape(frame[i:])
+		n, decoded := scanEscape(frame, i)
 		if n == 0 {
 			return i, 0, syntaxError(i, "an escape that JSON does not know in a string")
 		}
-		i += n
-		size += utf8.RuneLen(r) - n
+		i, size = i+n, size-n+decoded
 	}
+}
+
+// scanEscape returns the length of the escape at i, 0 when it is none, and that
+// of what it stands for.
+func scanEscape(frame []byte, i int) (n, decoded int) {
+	if i+1 < len(frame) && unescapeLetter[frame[i+1]] != 0 {
+		return 2, 1
+	}
+	r, n := unescape(frame[i:])
+	return n, utf8.RuneLen(r)
 }
 
 // skipPlain returns the position of the first quote, backslash or control
@@ -233,7 +235,7 @@ func scanString(frame []byte, i int) (end, size int, err error) {
 func skipPlain(frame []byte, i int) int {
 	for ; i+8 <= len(frame); i += 8 {
 		if hits := special(load64(frame[i : i+8])); hits != 0 {
-			return i + bits.TrailingZeros64(hits)/8
+			return i + first(hits)
 		}
 	}
 	for i < len(frame) && frame[i] != '"' && frame[i] != '\\' && frame[i] >= ' ' {

@@ -73,9 +73,9 @@ func appendText(b *strings.Builder, frame []byte, s span) {
 		// again after the cluster.
 		for len(raw) > 0 && raw[0] == '\\' {
 			// The end of a line, when JSON stands in JSON.
-			if bytes.HasPrefix(raw, lineEnd) {
+			if hasPrefix(raw, `\\r\\n`) {
 				b.WriteString(`\r\n`)
-				raw = raw[len(lineEnd):]
+				raw = raw[len(`\\r\\n`):]
 				continue
 			}
 			r, n := unescape(raw)
@@ -85,7 +85,9 @@ func appendText(b *strings.Builder, frame []byte, s span) {
 	}
 }
 
-var lineEnd = []byte(`\\r\\n`)
+func hasPrefix(b []byte, text string) bool {
+	return len(b) >= len(text) && string(b[:len(text)]) == text
+}
 
 // unquote returns the text of the value at s in memory of its own.
 func unquote(frame []byte, s span) string {
