@@ -81,12 +81,13 @@ func (s *session) ask(waits *request) error {
 	s.unasked, s.unaskedBytes = 0, 0
 	s.out.barriers++
 	e := entry{barrier: s.out.barriers, request: waits}
-	frame, err := s.encode(s.barrierMessage(e.barrier))
+	m := s.barrierMessage(e.barrier)
+	frame, err := s.encode(&m)
 	if err != nil {
 		return err // our own name and UUID were checked by New
 	}
 	s.timed.start(e.barrier)
-	return s.put(e, frame)
+	return s.put(&e, frame)
 }
 
 // timing takes the time of one barrier after another, from the writer's asking to

@@ -33,7 +33,17 @@ func (c *Client) supervise() {
 		Wake:      c.hurry,
 		OnFailure: c.failed,
 	}
-	c.finish(s.Run(c.running, supervisor.Service{Name: "connection", Serve: c.serve}))
+	err, returned := supervisor.ErrGoexit, false
+	defer func() {
+		if !returned { // the log handler may call Goexit, as t.FailNow does
+			if value := recover(); value != nil {
+				panic(value) // recovered only to tell it from Goexit; the stack is still there to be printed
+			}
+		}
+		c.finish(err)
+	}()
+	err = s.RunOne(c.running, supervisor.Service{Name: "connection", Serve: c.serve})
+	returned = true
 }
 
 // serve is one life of the connection: wait until it is wanted, connect, talk
@@ -98,22 +108,30 @@ func (c *Client) awaitDemand(ctx context.Context) bool {
 }
 
 // attempt is connect, given up when the client is closed and has nothing to send.
-func (c *Client) attempt(ctx context.Context) (transport.Conn, error) {
+//
+// It has a goroutine of its own, whose stack ends with it: a handshake needs 8 KiB,
+// with TLS 16, and most of that would stay with the goroutine that owns the
+// connection for as long as the client lives.
+func (c *Client) attempt(ctx context.Context) (conn transport.Conn, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	var watch sync.WaitGroup
-	watch.Go(func() {
-		select {
-		case <-c.close:
-			c.out.collecting.Wait() // it ends with close, and leaves the queue to us
-			if c.out.purge(); c.out.queue.len() == 0 {
-				cancel()
-			}
-		case <-ctx.Done():
-		}
-	})
-	defer watch.Wait()
 	defer cancel()
-	return c.connect(ctx)
+	var connecting sync.WaitGroup
+	ended := make(chan struct{})
+	err = supervisor.ErrGoexit
+	connecting.Go(func() {
+		defer close(ended)
+		conn, err = c.connect(ctx)
+	})
+	select {
+	case <-c.close:
+		c.out.collecting.Wait() // it ends with close, and leaves the queue to us
+		if c.out.purge(); c.out.queue.len() == 0 {
+			cancel()
+		}
+	case <-ended:
+	}
+	connecting.Wait()
+	return conn, err
 }
 
 // connect opens a connection and registers.
@@ -154,10 +172,6 @@ func (c *Client) failed(f supervisor.Failure) {
 	c.failures = f.Attempt
 	if f.Permanent {
 		return // finish tells
-	}
-	select {
-	case <-c.hurry: // it was meant for the attempt that has just failed
-	default:
 	}
 	wanted, keep := c.status.wanted()
 	if keep {

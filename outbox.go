@@ -100,12 +100,12 @@ type entry struct {
 }
 
 // isMessage tells a message from a barrier, also before a barrier has its number.
-func (e entry) isMessage() bool {
+func (e *entry) isMessage() bool {
 	return e.barrier == 0 && (e.request == nil || !e.request.barrier)
 }
 
 // answer tells the one who waits, if anybody does. At most one answer is given.
-func (e entry) answer(err error) {
+func (e *entry) answer(err error) {
 	if e.request != nil {
 		e.request.answer(err)
 	}
@@ -149,11 +149,15 @@ func (o *outbox) collect(quit <-chan struct{}) {
 			messages, requests = nil, nil
 		}
 		select {
-		case m, ok := <-messages:
-			o.take(m, ok)
+		case m, open := <-messages:
+			if open {
+				o.queue.push(&entry{message: m})
+			} else {
+				o.messagesClosed()
+			}
 			o.need()
 		case r := <-requests:
-			o.queue.push(entry{message: r.message, request: r})
+			o.queue.push(&entry{message: r.message, request: r})
 			if r.barrier {
 				o.purge() // it may be at the front
 			}
@@ -185,7 +189,7 @@ func (o *outbox) purge() {
 				e.answer(o.doubt())
 			}
 		default:
-			kept.push(e)
+			kept.push(&e)
 		}
 	}
 	o.queue = kept
@@ -200,12 +204,8 @@ func (o *outbox) doubt() error {
 	return err
 }
 
-// take accepts what came from the program's channel.
-func (o *outbox) take(m Message, ok bool) {
-	if ok {
-		o.queue.push(entry{message: m})
-		return
-	}
+// messagesClosed notes that the program has closed its channel.
+func (o *outbox) messagesClosed() {
 	o.messages = nil // never ready again
 	o.closed.Store(true)
 }
@@ -217,7 +217,7 @@ func (o *outbox) publish() {
 }
 
 // written moves an entry of size bytes into the window.
-func (o *outbox) written(e entry, size int, end int64) {
+func (o *outbox) written(e *entry, size int, end int64) {
 	e.end, e.size = end, size
 	o.window.push(e)
 	o.fresh++
@@ -289,7 +289,7 @@ func (o *outbox) reclaim(flushed int64, resend bool, cause error) (doubtful []Me
 				e.request = nil // answered when it was written first
 			}
 			if e.request == nil || e.request.resume() {
-				again.push(e)
+				again.push(&e)
 			}
 		case e.request == nil: // a barrier of our own: the next connection makes its own
 		case len(doubtful) > 0 && e.request.begin():
@@ -297,11 +297,12 @@ func (o *outbox) reclaim(flushed int64, resend bool, cause error) (doubtful []Me
 			o.untold, untold = nil, 0
 		case e.request.state.Load() == waiting:
 			e.barrier = 0
-			again.push(e)
+			again.push(&e)
 		}
 	}
 	for o.queue.len() > 0 {
-		again.push(o.queue.pop())
+		e := o.queue.pop()
+		again.push(&e)
 	}
 	o.queue, o.window, o.fresh, o.bytes = again, fifo{}, 0, 0
 	if untold > 0 {
@@ -345,11 +346,11 @@ type fifo struct {
 func (q *fifo) len() int        { return len(q.items) - q.head }
 func (q *fifo) at(i int) *entry { return &q.items[q.head+i] }
 
-func (q *fifo) push(e entry) {
+func (q *fifo) push(e *entry) {
 	if e.isMessage() {
 		q.messages++
 	}
-	q.items = append(q.items, e)
+	q.items = append(q.items, *e)
 }
 
 // shrink gives back the memory of an empty queue: a little, because an idle client

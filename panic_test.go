@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -114,6 +116,43 @@ func TestT50_APanicOfTheLogHandlerIsAnEvent(t *testing.T) {
 			panicked(t, event.Err)
 		}
 	})
+}
+
+// goexits is a log handler that ends the goroutine that logs first.
+type goexits struct {
+	slog.Handler
+	once *sync.Once
+}
+
+func (goexits) Enabled(context.Context, slog.Level) bool { return true }
+func (g goexits) Handle(context.Context, slog.Record) error {
+	g.once.Do(runtime.Goexit)
+	return nil
+}
+func (g goexits) WithAttrs([]slog.Attr) slog.Handler { return g }
+
+// What ends the client's own goroutine, or that of an attempt, ends the client: nobody
+// waits for ever.
+func TestAGoexitOfTheProgramsFunctionsEndsTheClient(t *testing.T) {
+	for name, option := range map[string]relay.Option{
+		"log handler": relay.WithLogger(slog.New(goexits{once: new(sync.Once)})),
+		"dial function": relay.WithDialContext(func(context.Context, string, string) (net.Conn, error) {
+			runtime.Goexit()
+			return nil, nil
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *relaytest.Relay) {
+				c := r.Client("victim", option)
+				if err := c.Connect(t.Context()); !errors.Is(err, supervisor.ErrGoexit) || !errors.Is(c.Err(), supervisor.ErrGoexit) {
+					t.Errorf("Connect: %v; the client ended with %v", err, c.Err())
+				}
+				if err := c.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
 
 // talk has two clients of the program exchange a message each second. The

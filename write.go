@@ -17,24 +17,16 @@ var frames = sync.Pool{New: func() any { return new([]byte) }}
 // write sends what the program sends, in order. It drains without blocking,
 // flushes when nothing more is at hand, and only then waits.
 func (s *session) write(ctx context.Context) error {
-	for {
-		for !s.windowFull() {
-			e, ok := s.next()
-			if !ok {
-				// Whoever has just sent may send more, once it gets to run: of
-				// 300,000 messages of 64 bytes, 40 went with each system call
-				// instead of two, in a third of the time. Idle, it costs nothing.
-				runtime.Gosched()
-				if e, ok = s.next(); !ok {
-					break
-				}
-			}
-			if err := s.send(e); err != nil {
+	var e entry // the functions that it is handed to share this one: it is large
+	for some := false; ; {
+		for some || s.next(&e) {
+			if err := s.send(&e); err != nil {
 				return err
 			}
 			if err := s.askIfDue(); err != nil {
 				return err
 			}
+			some = false
 		}
 		if err := s.askIfLast(); err != nil {
 			return err
@@ -47,7 +39,8 @@ func (s *session) write(ctx context.Context) error {
 		}
 		s.out.publish()
 		s.rest()
-		if err := s.wait(ctx); err != nil {
+		var err error
+		if some, err = s.wait(ctx, &e); err != nil {
 			return err
 		}
 	}
@@ -61,39 +54,81 @@ func (s *session) goodbye() error {
 	return errGoodbye
 }
 
-// next returns what is to be sent now, if anything is at hand. What the client
-// has accepted goes before what the program offers.
-func (s *session) next() (entry, bool) {
+// next puts into e what may be sent now, if anything is at hand.
+func (s *session) next(e *entry) bool {
+	*e = entry{}
+	if s.windowFull() {
+		return false
+	}
+	if s.take(e) {
+		return true
+	}
+	// Whoever has just sent may send more, once it gets to run: of 300,000
+	// messages of 64 bytes, 40 went with each system call instead of two, in a
+	// third of the time. Idle, it costs nothing.
+	runtime.Gosched()
+	return s.take(e)
+}
+
+// take puts into e what comes next. What the client has accepted goes before what
+// the program offers.
+func (s *session) take(e *entry) bool {
 	o := s.out
 	if o.queue.len() > 0 {
-		return o.queue.pop(), true
+		*e = o.queue.pop()
+		return true
 	}
 	if s.ending() {
-		return entry{}, false
+		return false
 	}
 	select {
-	case m, ok := <-o.messages:
-		if !ok {
-			o.take(m, ok)
-			return entry{}, false
+	case m, open := <-o.messages:
+		if open {
+			e.message = m
+			return true
 		}
-		return entry{message: m}, true
+		o.messagesClosed()
+		return false
 	default:
 	}
 	select {
 	case r := <-o.requests:
-		return entry{message: r.message, request: r}, true
+		e.message, e.request = r.message, r
+		return true
 	default:
-		return entry{}, false
+		return false
 	}
 }
 
-// wait blocks until there is something to do for the writer.
-func (s *session) wait(ctx context.Context) error {
-	o := s.out
-	messages, requests := o.messages, o.requests
-	if s.ending() {
+// wait blocks until there is something to do for the writer: if that is to send a
+// message, it is in e.
+func (s *session) wait(ctx context.Context, e *entry) (some bool, err error) {
+	messages, requests := s.out.messages, s.out.requests
+	if s.ending() || s.windowFull() {
 		messages, requests = nil, nil
+	}
+	s.setTimes()
+	s.setAlarm()
+	select {
+	case m, open := <-messages:
+		if e.message = m; !open {
+			s.out.messagesClosed()
+		}
+		return open, nil
+	case r := <-requests:
+		e.message, e.request = r.message, r
+		return true, nil
+	case <-s.wake:
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		return false, s.look()
+	}
+}
+
+// setTimes starts the times that begin when the writer has to wait.
+func (s *session) setTimes() {
+	if s.ending() {
 		switch {
 		case s.bounded.Load():
 			s.leaveAt = time.Time{}
@@ -101,26 +136,10 @@ func (s *session) wait(ctx context.Context) error {
 			s.leaveAt = time.Now().Add(s.cfg.timeout)
 		}
 	}
-	if s.windowFull() {
-		messages, requests = nil, nil
-		if !s.full {
-			s.full = true
-			s.stuckAt = time.Now().Add(s.cfg.heartbeatTimeout)
-		}
+	if s.windowFull() && !s.full {
+		s.full = true
+		s.stuckAt = time.Now().Add(s.cfg.heartbeatTimeout)
 	}
-	s.setAlarm()
-	select {
-	case m, ok := <-messages:
-		o.take(m, ok)
-	case r := <-requests:
-		o.queue.push(entry{message: r.message, request: r})
-	case <-s.wake:
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return s.look()
-	}
-	return nil
 }
 
 // setAlarm has the writer woken when the next of its times has come.
@@ -186,7 +205,7 @@ func (s *session) stuck() {
 
 // send encodes an entry into the connection's buffer. What cannot be encoded is
 // refused and harms nothing else.
-func (s *session) send(e entry) error {
+func (s *session) send(e *entry) error {
 	if !e.isMessage() {
 		return s.ask(e.request)
 	}
@@ -194,7 +213,7 @@ func (s *session) send(e entry) error {
 		return nil
 	}
 	s.fill(&e.message)
-	frame, err := s.encode(e.message)
+	frame, err := s.encode(&e.message)
 	if err != nil {
 		s.refuse(e, err)
 		return nil
@@ -222,7 +241,7 @@ func (s *session) fill(m *Message) {
 }
 
 // encode returns m as it goes over the wire, valid until the next call.
-func (s *session) encode(m Message) ([]byte, error) {
+func (s *session) encode(m *Message) ([]byte, error) {
 	if s.frame == nil {
 		s.frame = frames.Get().(*[]byte)
 	}
@@ -250,7 +269,7 @@ func (s *session) rest() {
 }
 
 // put writes a frame into the buffer and the entry into the window.
-func (s *session) put(e entry, frame []byte) error {
+func (s *session) put(e *entry, frame []byte) error {
 	before, _ := s.conn.Offsets()
 	s.writing.Store(true)
 	err := s.conn.WriteFrame(frame)
@@ -264,7 +283,7 @@ func (s *session) put(e entry, frame []byte) error {
 }
 
 // refuse reports a message that can never be sent.
-func (s *session) refuse(e entry, err error) {
+func (s *session) refuse(e *entry, err error) {
 	if e.request != nil {
 		e.answer(err)
 		return

@@ -48,15 +48,23 @@ const (
 	gone    // done, stopped for good, or stuck
 )
 
-// life is one start of a service.
+// life is one start of a service, and the context that it is given.
 type life struct {
+	context.Context
 	cancel  context.CancelFunc
 	started time.Time
 	healthy atomic.Bool
 	stopped bool // cancel was called
 }
 
-type lifeKey struct{} // in the service's context: its *life
+type lifeKey struct{} // the key under which a life's value is the *life itself
+
+func (l *life) Value(key any) any {
+	if key == (lifeKey{}) {
+		return l
+	}
+	return l.Context.Value(key)
+}
 
 type exit struct {
 	child *child
@@ -153,10 +161,9 @@ func (r *run) start(c *child) {
 		parent = context.WithoutCancel(parent) // or the end of ctx would stop all at once
 	}
 	ctx, cancel := context.WithCancel(parent)
-	c.life = &life{cancel: cancel, started: time.Now()}
+	c.life = &life{Context: ctx, cancel: cancel, started: time.Now()}
 	c.state = running
-	ctx = context.WithValue(ctx, lifeKey{}, c.life)
-	r.wg.Go(func() { r.serve(ctx, c) })
+	r.wg.Go(func() { r.serve(c.life, c) })
 }
 
 // serve is the goroutine of a service. It ends with exactly one exit, or with
@@ -230,12 +237,9 @@ func (r *run) untilNext() (time.Duration, bool) {
 // too, while others still stop.
 func (r *run) exited(c *child, err error) {
 	life := c.life
-	c.life, c.giveUp = nil, time.Time{}
 	life.cancel()
-	if life.healthy.Load() || r.settled(time.Since(life.started)) {
-		c.backoff.Reset()
-		c.failures = 0
-	}
+	c.settle(r.Supervisor)
+	c.life, c.giveUp = nil, time.Time{}
 	switch {
 	case r.ending || r.ctx.Err() != nil:
 		c.state = gone
@@ -250,8 +254,16 @@ func (r *run) exited(c *child, err error) {
 	}
 }
 
-func (r *run) settled(d time.Duration) bool {
-	settle := r.Settle
+// settle forgets the failures before a healthy life.
+func (c *child) settle(s *Supervisor) {
+	if c.life.healthy.Load() || s.settled(time.Since(c.life.started)) {
+		c.backoff.Reset()
+		c.failures = 0
+	}
+}
+
+func (s *Supervisor) settled(d time.Duration) bool {
+	settle := s.Settle
 	if settle == 0 {
 		settle = defaultSettle
 	}
@@ -260,22 +272,28 @@ func (r *run) settled(d time.Duration) bool {
 
 // reportPanic reports a panic of a service that was being stopped: other errors
 // come from being stopped, a panic hardly does.
-func (r *run) reportPanic(c *child, err error) {
-	if _, ok := err.(*PanicError); ok && r.OnFailure != nil {
-		r.OnFailure(Failure{Service: c.Name, Err: err, Attempt: c.failures + 1})
+func (s *Supervisor) reportPanic(c *child, err error) {
+	if _, ok := err.(*PanicError); ok && s.OnFailure != nil {
+		s.OnFailure(Failure{Service: c.Name, Err: err, Attempt: c.failures + 1})
 	}
 }
 
-// failed decides what follows from the failure of a service.
-func (r *run) failed(c *child, err error) {
+// failure takes note of the failure of a service, and tells of it.
+func (s *Supervisor) failure(c *child, err error) Failure {
 	c.failures++
 	f := Failure{Service: c.Name, Err: err, Attempt: c.failures, Permanent: IsPermanent(err)}
 	if !f.Permanent {
 		f.After = c.backoff.atLeast(retryAfter(err))
 	}
-	if r.OnFailure != nil {
-		r.OnFailure(f)
+	if s.OnFailure != nil {
+		s.OnFailure(f)
 	}
+	return f
+}
+
+// failed decides what follows from the failure of a service.
+func (r *run) failed(c *child, err error) {
+	f := r.failure(c, err)
 	r.latest = err
 	if f.Permanent {
 		c.state = gone

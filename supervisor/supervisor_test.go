@@ -33,17 +33,32 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// runner is one of the two ways to run one service.
+type runner func(*Supervisor, context.Context, Service) error
+
+// both runs a test with each way, in a bubble.
+func both(t *testing.T, test func(*testing.T, runner)) {
+	for name, run := range map[string]runner{
+		"Run":    func(s *Supervisor, ctx context.Context, service Service) error { return s.Run(ctx, service) },
+		"RunOne": (*Supervisor).RunOne,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { test(t, run) })
+		})
+	}
+}
+
 func TestScheduleOfAttemptsOverTenMinutes(t *testing.T) {
 	const s = time.Second
 	bounds := [][2]time.Duration{{0, s}, {s / 2, s}, {s, 2 * s}, {2 * s, 4 * s}, {4 * s, 8 * s}, {8 * s, 16 * s}, {16 * s, 32 * s}}
 	seen := make(map[string]bool)
 	for range 100 {
-		synctest.Test(t, func(t *testing.T) {
+		both(t, func(t *testing.T, run runner) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 			defer cancel()
 			var starts []time.Time
 			var s Supervisor
-			err := s.Run(ctx, Service{Serve: func(context.Context) error {
+			err := run(&s, ctx, Service{Serve: func(context.Context) error {
 				starts = append(starts, time.Now())
 				return errBad
 			}})
@@ -98,7 +113,7 @@ func TestBackoffStartsAgainOnlyAfterHealth(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			both(t, func(t *testing.T, run runner) {
 				ctx, cancel := context.WithCancel(t.Context())
 				var failures []Failure
 				s := Supervisor{Settle: tt.settle, OnFailure: func(f Failure) {
@@ -107,7 +122,7 @@ func TestBackoffStartsAgainOnlyAfterHealth(t *testing.T) {
 					}
 				}}
 				runs := 0
-				err := s.Run(ctx, Service{Serve: func(ctx context.Context) error {
+				err := run(&s, ctx, Service{Serve: func(ctx context.Context) error {
 					if runs++; runs == 6 { // the five before have failed at once
 						tt.serve(ctx)
 					}
@@ -139,11 +154,11 @@ func (e *busyError) Error() string             { return "busy" }
 func (e *busyError) RetryAfter() time.Duration { return e.after }
 
 func TestRetryAfterInTheChainRaisesTheDelay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	both(t, func(t *testing.T, run runner) {
 		var starts []time.Time
 		var told time.Duration
 		s := Supervisor{OnFailure: func(f Failure) { told = f.After }}
-		err := s.Run(t.Context(), Service{Serve: func(context.Context) error {
+		err := run(&s, t.Context(), Service{Serve: func(context.Context) error {
 			if starts = append(starts, time.Now()); len(starts) == 1 {
 				return fmt.Errorf("dial: %w", &busyError{7 * time.Second})
 			}
@@ -221,12 +236,12 @@ func TestEndOfContextEndsRunWithoutError(t *testing.T) {
 	for _, strategy := range []Strategy{OneForOne, OneForAll, RestForOne} {
 		for _, tt := range tests {
 			t.Run(fmt.Sprintf("%v: %s", strategy, tt.name), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
+				both(t, func(t *testing.T, run runner) {
 					ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 					defer cancel()
 					begin := time.Now()
 					s := Supervisor{Strategy: strategy}
-					if err := s.Run(ctx, Service{Serve: tt.serve}); err != nil {
+					if err := run(&s, ctx, Service{Serve: tt.serve}); err != nil {
 						t.Errorf("Run: %v", err)
 					}
 					if took := time.Since(begin); took != tt.took {
@@ -236,21 +251,21 @@ func TestEndOfContextEndsRunWithoutError(t *testing.T) {
 			})
 		}
 	}
-	t.Run("before anything was started", func(t *testing.T) {
+	both(t, func(t *testing.T, run runner) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		s := Supervisor{OnStart: func(string) { t.Error("a service was started") }}
-		if err := s.Run(ctx, Service{Serve: hold}); err != nil {
+		if err := run(&s, ctx, Service{Serve: hold}); err != nil {
 			t.Errorf("Run: %v", err)
 		}
 	})
 }
 
 func TestCanceledFromElsewhereIsAFailureAsAnyOther(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	both(t, func(t *testing.T, run runner) {
 		runs := 0
 		var s Supervisor
-		err := s.Run(t.Context(), Service{Serve: func(context.Context) error {
+		err := run(&s, t.Context(), Service{Serve: func(context.Context) error {
 			if runs++; runs < 3 {
 				return context.Canceled // of a request of its own, say
 			}
@@ -334,12 +349,12 @@ func TestWakeEndsTheWaitAtOnce(t *testing.T) {
 }
 
 func TestWakeIsNotRememberedForTheNextWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	both(t, func(t *testing.T, run runner) {
 		wake := make(chan struct{}, 1)
 		var starts []time.Time
 		s := Supervisor{Wake: wake}
 		wake <- struct{}{}
-		err := s.Run(t.Context(), Service{Serve: func(context.Context) error {
+		err := run(&s, t.Context(), Service{Serve: func(context.Context) error {
 			if starts = append(starts, time.Now()); len(starts) == 2 {
 				return nil
 			}
@@ -353,14 +368,14 @@ func TestWakeIsNotRememberedForTheNextWait(t *testing.T) {
 }
 
 func TestClosedWakeDoesNotEndWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	both(t, func(t *testing.T, run runner) {
 		wake := make(chan struct{})
 		close(wake)
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		starts := 0
 		s := Supervisor{Wake: wake, OnStart: func(string) { starts++ }}
-		if err := s.Run(ctx, Service{Serve: func(context.Context) error { return &busyError{time.Minute} }}); err != nil || starts != 1 {
+		if err := run(&s, ctx, Service{Serve: func(context.Context) error { return &busyError{time.Minute} }}); err != nil || starts != 1 {
 			t.Errorf("Run: %v, %d starts", err, starts)
 		}
 	})
@@ -368,11 +383,11 @@ func TestClosedWakeDoesNotEndWaits(t *testing.T) {
 
 func TestCaughtPanicIsAFailure(t *testing.T) {
 	values := []any{errBad, "text", nil}
-	synctest.Test(t, func(t *testing.T) {
+	both(t, func(t *testing.T, run runner) {
 		var failures []Failure
 		s := Supervisor{CatchPanics: true, OnFailure: func(f Failure) { failures = append(failures, f) }}
 		runs := 0
-		err := s.Run(t.Context(), Service{Name: "p", Serve: func(context.Context) error {
+		err := run(&s, t.Context(), Service{Name: "p", Serve: func(context.Context) error {
 			if runs++; runs <= len(values) {
 				panic(values[runs-1])
 			}
@@ -400,12 +415,12 @@ func TestCaughtPanicIsAFailure(t *testing.T) {
 }
 
 func TestCaughtPanicOfAServiceBeingStoppedIsReported(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	both(t, func(t *testing.T, run runner) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		var failures []Failure
 		s := Supervisor{CatchPanics: true, OnFailure: func(f Failure) { failures = append(failures, f) }}
-		err := s.Run(ctx, Service{Name: "p", Serve: func(ctx context.Context) error {
+		err := run(&s, ctx, Service{Name: "p", Serve: func(ctx context.Context) error {
 			<-ctx.Done()
 			panic("late")
 		}})
@@ -417,26 +432,34 @@ func TestCaughtPanicOfAServiceBeingStoppedIsReported(t *testing.T) {
 
 func TestPanicThatIsNotCaughtEndsTheProgram(t *testing.T) {
 	const variable = "SUPERVISOR_TEST_PANIC"
-	if os.Getenv(variable) != "" {
+	if way := os.Getenv(variable); way != "" {
 		s := Supervisor{OnFailure: func(f Failure) { fmt.Fprintln(os.Stderr, "reported", f.Err) }}
-		err := s.Run(context.Background(), Service{Serve: func(context.Context) error { panic("loud and clear") }})
+		loud := Service{Serve: func(context.Context) error { panic("loud and clear") }}
+		run := func() error { return s.Run(context.Background(), loud) }
+		if way == "RunOne" {
+			run = func() error { return s.RunOne(context.Background(), loud) }
+		}
+		err := run()
 		fmt.Fprintln(os.Stderr, "survived", err)
 		os.Exit(0)
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
-	cmd.Env = append(os.Environ(), variable+"=1")
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 2 {
-		t.Errorf("the program ended with %v, want exit status 2", err)
-	}
-	for _, want := range []string{"panic: loud and clear", t.Name() + ".func"} { // the culprit is in the trace
-		if !strings.Contains(string(out), want) {
-			t.Errorf("no %q in:\n%s", want, out)
+	name := t.Name()
+	for _, way := range []string{"Run", "RunOne"} {
+		cmd := exec.Command(os.Args[0], "-test.run=^"+name+"$")
+		cmd.Env = append(os.Environ(), variable+"="+way)
+		out, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 2 {
+			t.Errorf("the program ended with %v, want exit status 2", err)
 		}
-	}
-	if strings.Contains(string(out), "survived") || strings.Contains(string(out), "reported") {
-		t.Errorf("the supervisor went on:\n%s", out)
+		for _, want := range []string{"panic: loud and clear", name + ".func"} { // the culprit is in the trace
+			if !strings.Contains(string(out), want) {
+				t.Errorf("no %q in:\n%s", want, out)
+			}
+		}
+		if strings.Contains(string(out), "survived") || strings.Contains(string(out), "reported") {
+			t.Errorf("the supervisor went on:\n%s", out)
+		}
 	}
 }
 
@@ -453,6 +476,51 @@ func TestGoexitEndsRun(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestRunOneStaysInTheGoroutineOfTheCaller(t *testing.T) {
+	var s Supervisor
+	ended, returned := make(chan struct{}), false
+	go func() {
+		defer close(ended)
+		_ = s.RunOne(t.Context(), Service{Serve: func(context.Context) error { runtime.Goexit(); return nil }})
+		returned = true
+	}()
+	<-ended
+	if returned {
+		t.Error("RunOne returned from a Goexit of its service")
+	}
+}
+
+func TestRunOneEnds(t *testing.T) {
+	var s Supervisor
+	if err := s.RunOne(t.Context(), Service{Name: "empty"}); err == nil || !strings.Contains(err.Error(), `"empty"`) {
+		t.Errorf("without Serve: %v", err)
+	}
+	permanent := fmt.Errorf("wrapped: %w", Permanent(errBad))
+	if err := s.RunOne(t.Context(), Service{Serve: func(context.Context) error { return permanent }}); err != permanent {
+		t.Errorf("after a permanent error: %v", err)
+	}
+	if err := s.RunOne(t.Context(), Service{Serve: func(context.Context) error { return nil }}); err != nil {
+		t.Errorf("when the service is done: %v", err)
+	}
+}
+
+func TestWakeEndsTheWaitOfRunOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wake, begin := make(chan struct{}, 1), time.Now()
+		s := Supervisor{Wake: wake, OnFailure: func(Failure) { wake <- struct{}{} }}
+		runs := 0
+		err := s.RunOne(t.Context(), Service{Serve: func(context.Context) error {
+			if runs++; runs == 3 {
+				return nil
+			}
+			return &busyError{time.Minute}
+		}})
+		if err != nil || runs != 3 || !time.Now().Equal(begin) {
+			t.Errorf("RunOne: %v, %d runs in %v", err, runs, time.Since(begin))
+		}
+	})
 }
 
 func TestStuckServicesAreNamed(t *testing.T) {
@@ -689,11 +757,11 @@ func TestSupervisorsNest(t *testing.T) {
 }
 
 func TestSupervisorIsConfigurationOnly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	both(t, func(t *testing.T, run runner) {
 		s := Supervisor{Backoff: Backoff{Min: time.Second}}
 		before := s
 		runs := 0
-		_ = s.Run(t.Context(), Service{Serve: func(context.Context) error {
+		_ = run(&s, t.Context(), Service{Serve: func(context.Context) error {
 			if runs++; runs < 5 {
 				return errBad
 			}
