@@ -15,7 +15,9 @@ import (
 // Restart is P6: the server is killed, and started again a second later, as
 // packaging/relay.service has it. Time counts from when it listens. By then a client
 // of ours has tried within a second, as it happens, and again a second later, and
-// its pauses go on to double; one of nats.go tries every two seconds.
+// its pauses go on to double; one of nats.go tries every two seconds. The server
+// takes whoever comes, where "relay serve" takes 500 a second unless it is told
+// otherwise.
 func Restart(quick bool) turns.Measurement {
 	n, r := 10_000, restart{away: time.Second, settle: healthy}
 	if quick {

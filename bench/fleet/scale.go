@@ -12,7 +12,7 @@ import (
 // are shared out among all of them, however many they are.
 func Scale(quick bool) turns.Measurement {
 	m := turns.Measurement{ID: "scale", Title: "what grows with the number of clients"}
-	numbers, names, messages, whispers := []int{10, 100, 1000, 10_000}, []string{"10", "100", "1,000", "10,000"}, 200_000, 2000
+	numbers, names, messages, whispers := []int{10, 100, 1000, 10_000}, []string{"10", "100", "1,000", "10,000"}, 400_000, 2000
 	if quick {
 		numbers, messages, whispers = []int{10, 40}, 2000, 100
 		names = []string{"10", "40"}

@@ -62,6 +62,16 @@ func (w *watch) finish() {
 	}
 }
 
+// look returns when the members have come back, in that order, unless some have not.
+func (w *watch) look() ([]time.Time, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil && w.away > 0 {
+		return nil, fmt.Errorf("%d of %d members are not back", w.away, len(w.home))
+	}
+	return slices.SortedFunc(slices.Values(w.home), time.Time.Compare), w.err
+}
+
 // A comeback is how all have come back to a server that was away.
 type comeback struct {
 	All, Half time.Duration // after the server listened, until so many were back
@@ -79,18 +89,20 @@ func (c *crowd) startWatch(context.Context, struct{}) (struct{}, error) {
 	return struct{}{}, nil
 }
 
+// patience is how long a server waits for its clients.
+const patience = time.Minute
+
 // await returns when all are back, to the server that began to listen at the time
 // given.
 func (c *crowd) await(ctx context.Context, listens time.Time) (b comeback, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	select {
 	case <-c.watch.done:
 	case <-ctx.Done():
-		return b, context.Cause(ctx)
 	}
 	attempts := c.attempts.Load()
-	c.watch.mu.Lock()
-	home, err := slices.SortedFunc(slices.Values(c.watch.home), time.Time.Compare), c.watch.err
-	c.watch.mu.Unlock()
+	home, err := c.watch.look()
 	if err != nil {
 		return b, err
 	}
