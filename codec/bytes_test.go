@@ -87,3 +87,18 @@ func TestEveryByteOfACanonicalUUIDCounts(t *testing.T) {
 		}
 	})
 }
+
+// Escapes stand at every place around the lengths of the pieces that are decoded.
+func TestEscapesAtEveryPlaceOfALongText(t *testing.T) {
+	for n := range 600 {
+		m := peerConnection()
+		m.Description = strings.Repeat("x", n) + "é漢😀\n" + strings.Repeat("\"", n) + `\r\n` + strings.Repeat("x", 600-n)
+		frame, err := m.Append(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := codec.DecodePeerConnection(frame); err != nil || got != m {
+			t.Fatalf("%d: got %+v, %v", n, got, err)
+		}
+	}
+}
