@@ -30,6 +30,11 @@ import (
 // enough for the cost of taking to vanish.
 const maxBatch = 64
 
+// giveBackEvery is how often an actor must have nothing left to do before memory is
+// given back. Doing it every time, and growing again, was a tenth of the work of an
+// actor that handles messages as fast as they come.
+const giveBackEvery = 16
+
 // Actor handles the messages of its Mailbox, one at a time, in order.
 //
 // Set the fields, call Run once, and Tell or Ask from any goroutine, before Run
@@ -72,6 +77,7 @@ type Actor[M any] struct {
 	// Owned by the goroutine of the service, and by Run's while there is none.
 	batch   []M  // taken out of the mailbox
 	next    int  // batch[next:] is yet to be handled
+	idle    uint // how often nothing was left to handle
 	started bool // by Start: what fails now is the handling of batch[next-1]
 }
 
@@ -139,8 +145,9 @@ func (a *Actor[M]) serve(ctx context.Context) error {
 		if len(a.batch) > 0 {
 			continue
 		}
-		if cap(a.batch) > minSlots {
-			a.batch = nil // as the mailbox does while idle
+		if a.idle++; a.idle%giveBackEvery == 0 {
+			a.Mailbox.giveBack()
+			a.batch = nil
 		}
 		select {
 		case _, open := <-a.Mailbox.Ready():
@@ -202,10 +209,6 @@ func (b *Mailbox[M]) take(buf []M, n int) []M {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.ring.n == 0 {
-		b.ring.shrink()
-		return buf
-	}
 	n = min(n, b.ring.n)
 	if b.Size == nil {
 		buf = b.ring.popN(buf, n)
@@ -223,6 +226,15 @@ func (b *Mailbox[M]) take(buf []M, n int) []M {
 	}
 	b.taken()
 	return buf
+}
+
+// giveBack gives back the memory of an empty mailbox.
+func (b *Mailbox[M]) giveBack() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ring.n == 0 {
+		b.ring.shrink()
+	}
 }
 
 // putBack undoes take for messages that were not handled. It does so without

@@ -1,7 +1,20 @@
 package actor
 
-// minSlots is the least memory of a ring, and what an empty one keeps.
-const minSlots = 8
+import "unsafe"
+
+const (
+	// minSlots is the least memory of a ring.
+	minSlots = 8
+	// keepBytes is how much memory an empty ring keeps, beside minSlots: one that is
+	// emptied again and again would otherwise grow each time from eight slots on.
+	keepBytes = 1 << 10
+)
+
+// keepSlots is how many slots an empty ring keeps.
+func keepSlots[M any]() int {
+	var m M
+	return max(minSlots, keepBytes/max(int(unsafe.Sizeof(m)), 1))
+}
 
 // ring is a queue in a circular buffer. The zero value is empty.
 type ring[M any] struct {
@@ -73,9 +86,9 @@ func (r *ring[M]) grow(sized bool) {
 	r.slots, r.head = slots, 0
 }
 
-// shrink gives back the memory of an empty ring.
+// shrink gives back the memory of an empty ring, if it is much.
 func (r *ring[M]) shrink() {
-	if len(r.slots) > minSlots {
+	if len(r.slots) > keepSlots[M]() {
 		*r = ring[M]{}
 	}
 }
