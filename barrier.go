@@ -52,7 +52,7 @@ func (s *session) confirm(m Message) {
 	if err != nil {
 		return
 	}
-	s.timed.stop(n)
+	s.timed.stop(n, time.Since(s.began))
 	s.came.Store(max(n, s.came.Load())) // a late one takes nothing back
 	s.rouse()
 }
@@ -77,7 +77,7 @@ func (s *session) askIfLast() error {
 
 // ask writes a barrier, for a Flush that waits for it or for ourselves.
 func (s *session) ask(waits *request) error {
-	s.askAt = time.Time{}
+	s.askAt = 0
 	s.unasked, s.unaskedBytes = 0, 0
 	s.out.barriers++
 	e := entry{barrier: s.out.barriers, request: waits}
@@ -86,7 +86,7 @@ func (s *session) ask(waits *request) error {
 	if err != nil {
 		return err // our own name and UUID were checked by New
 	}
-	s.timed.start(e.barrier)
+	s.timed.start(e.barrier, time.Since(s.began))
 	return s.put(&e, frame)
 }
 
@@ -94,20 +94,20 @@ func (s *session) ask(waits *request) error {
 // the reader's meeting it. The zero value is ready.
 type timing struct {
 	number atomic.Uint64 // of the barrier under way; 0: none
-	asked  time.Time     // when; the writer's while number is 0, then the reader's
+	asked  time.Duration // when; the writer's while number is 0, then the reader's
 	took   atomic.Int64  // the last one, in nanoseconds
 }
 
-func (t *timing) start(number uint64) {
+func (t *timing) start(number uint64, now time.Duration) {
 	if t.number.Load() == 0 {
-		t.asked = time.Now()
+		t.asked = now
 		t.number.Store(number)
 	}
 }
 
-func (t *timing) stop(number uint64) {
+func (t *timing) stop(number uint64, now time.Duration) {
 	if asked := t.number.Load(); asked != 0 && number >= asked {
-		t.took.Store(int64(time.Since(t.asked)))
+		t.took.Store(int64(now - t.asked))
 		t.number.Store(0)
 	}
 }

@@ -123,7 +123,10 @@ func secretsOf(u *url.URL) (secrets []string) {
 			add(s)
 		}
 	}
-	for _, part := range strings.Split(u.RawQuery, "&") {
+	for part := range strings.SplitSeq(u.RawQuery, "&") {
+		if part == "" {
+			continue
+		}
 		_, value, _ := strings.Cut(part, "=")
 		secrets = append(secrets, part, value)
 		if plain, err := url.QueryUnescape(value); err == nil {

@@ -166,32 +166,31 @@ const (
 // eventQueue hands events to the program without ever waiting for it. What the
 // channel has no room for waits in a ring, so that of a burst the first events
 // are kept. A goroutine moves them from there, and exists only while some wait and
-// the program has asked for the channel.
+// the program has asked for the channel, which is made then: many never do.
 type eventQueue[E any] struct {
-	out  chan E // closed by end
 	ring actor.Mailbox[E]
-	stop chan struct{} // closed by end
 	lost atomic.Uint64 // events for which the channel had no room at the end, or that came later
 
 	mu      sync.Mutex // guards what follows
-	wanted  bool       // the program has asked for the channel
+	out     chan E     // closed by end; nil: nobody has asked for it, and end has not come
+	over    bool       // end was called
 	pumping bool
+	stop    chan struct{} // closed by end; made with out, for the pump
 	pump    sync.WaitGroup
 }
 
 func newEventQueue[E any]() *eventQueue[E] {
-	return &eventQueue[E]{
-		out:  make(chan E, eventBuffer),
-		ring: actor.Mailbox[E]{MaxItems: eventRing, Overflow: actor.DropOldest},
-		stop: make(chan struct{}),
-	}
+	return &eventQueue[E]{ring: actor.Mailbox[E]{MaxItems: eventRing, Overflow: actor.DropOldest}}
 }
 
 // channel returns what the program reads.
 func (q *eventQueue[E]) channel() <-chan E {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.wanted = true
+	if q.out == nil {
+		q.out = make(chan E, eventBuffer)
+		q.stop = make(chan struct{})
+	}
 	q.startPump()
 	return q.out
 }
@@ -200,11 +199,11 @@ func (q *eventQueue[E]) channel() <-chan E {
 func (q *eventQueue[E]) emit(event E) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.ended() {
+	if q.over {
 		q.lost.Add(1)
 		return
 	}
-	if q.wanted && !q.pumping { // nothing waits before it
+	if q.out != nil && !q.pumping { // nothing waits before it
 		select {
 		case q.out <- event:
 			return
@@ -227,7 +226,7 @@ func (q *eventQueue[E]) emitMinor(event E) {
 
 // startPump is called with mu held.
 func (q *eventQueue[E]) startPump() {
-	if q.pumping || !q.wanted || q.ended() {
+	if q.pumping || q.out == nil || q.over {
 		return
 	}
 	q.pumping = true
@@ -271,20 +270,16 @@ func (q *eventQueue[E]) offer(event E) {
 	}
 }
 
-func (q *eventQueue[E]) ended() bool {
-	select {
-	case <-q.stop:
-		return true
-	default:
-		return false
-	}
-}
-
 // end leaves the last events in the channel for a program that still reads, and
 // closes it.
 func (q *eventQueue[E]) end() {
 	q.mu.Lock()
-	close(q.stop)
+	q.over = true
+	if q.out == nil {
+		q.out = make(chan E, eventBuffer)
+	} else {
+		close(q.stop)
+	}
 	q.mu.Unlock()
 	q.pump.Wait()
 	for _, event := range q.ring.Drain(nil) {

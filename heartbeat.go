@@ -23,14 +23,12 @@ type heartbeat struct {
 	timer   *time.Timer
 	stopped bool
 
-	began   time.Time
-	healthy bool // and the supervisor knows
-
-	pinged bool          // and nothing was heard since
-	before int64         // received then
-	waited time.Duration // since then, but for the time that does not count
-	stuck  bool          // the writer was waiting for the kernel at the last beat
-	sent   int64         // which had taken so much
+	healthy bool          // and the supervisor knows
+	pinged  bool          // and nothing was heard since
+	before  int64         // received then
+	waited  time.Duration // since then, but for the time that does not count
+	stuck   bool          // the writer was waiting for the kernel at the last beat
+	sent    int64         // which had taken so much
 }
 
 // startHeartbeat lets the first beat come; an error ends the group.
@@ -38,7 +36,6 @@ func (s *session) startHeartbeat(ctx context.Context, group *errgroup.Group) {
 	h := &s.heart
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.began = time.Now()
 	h.timer = time.AfterFunc(min(s.cfg.heartbeat, settleAfter), func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -87,7 +84,7 @@ func (s *session) beat(ctx context.Context) (time.Duration, error) {
 	default:
 		return step, nil
 	}
-	if !h.healthy && s.conn.Pongs() > 0 && time.Since(h.began) >= settleAfter {
+	if !h.healthy && s.conn.Pongs() > 0 && time.Since(s.began) >= settleAfter {
 		h.healthy = true
 		supervisor.Healthy(ctx)
 	}

@@ -53,7 +53,7 @@ type InboxPolicy struct {
 
 const (
 	defaultInboxBytes = 64 << 20
-	inboxBuffer       = 16 // messages that the channel holds by itself
+	inboxBuffer       = 8  // messages that the channel holds by itself; each costs an idle client 112 bytes
 	malformedBuffer   = 16 // decode errors kept for Recv
 
 	messageOverhead = 160 // what a message costs in memory beside its strings
@@ -88,14 +88,14 @@ func spillSize(m Message) int {
 // What the channel has no room for spills into a mailbox, which a goroutine of
 // its own empties; without a spill there is no such goroutine.
 type inbox struct {
-	out       chan Message // closed by the last who sends on it: end, or the pump after end
-	malformed chan error   // decode errors for Recv; never closed
-	overflow  Overflow
-	spill     actor.Mailbox[Message]
-	stop      context.Context // done when the program has closed the client
-	discard   context.CancelFunc
-	stalled   atomic.Bool // the reader waits for the program
-	said      bool        // and has been reported; the reader's
+	out      chan Message // closed by the last who sends on it: end, or the pump after end
+	overflow Overflow
+	spill    actor.Mailbox[Message]
+	stalled  atomic.Bool // the reader waits for the program
+	said     bool        // and has been reported; the reader's
+
+	asked  sync.Once
+	errors chan error // decode errors for Recv; never closed; nil until asked for
 
 	onDrop  func(Message, error)
 	onStall func(bytes int)
@@ -105,6 +105,8 @@ type inbox struct {
 	held     []Message  // at most one, that the reader had when its connection ended
 	inHand   int        // messages that the pump has taken and not yet passed on: 0 or 1
 	ended    bool
+	closed   bool          // the program has closed the client
+	stop     chan struct{} // closed then; nil: no pump has run
 	pump     sync.WaitGroup
 }
 
@@ -112,13 +114,11 @@ var errInboxOverflow = errors.New("relay: inbox full; read it, or give it more r
 
 func newInbox(policy InboxPolicy, onDrop func(Message, error), onStall func(int)) *inbox {
 	in := &inbox{
-		out:       make(chan Message, inboxBuffer),
-		malformed: make(chan error, malformedBuffer),
-		overflow:  policy.WhenFull,
-		onDrop:    onDrop,
-		onStall:   onStall,
+		out:      make(chan Message, inboxBuffer),
+		overflow: policy.WhenFull,
+		onDrop:   onDrop,
+		onStall:  onStall,
 	}
-	in.stop, in.discard = context.WithCancel(context.Background())
 	in.spill = actor.Mailbox[Message]{
 		MaxBytes: policy.MaxBytes,
 		Size:     spillSize,
@@ -161,6 +161,12 @@ func (in *inbox) startPump(held ...Message) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.held = append(in.held, held...)
+	if in.stop == nil {
+		in.stop = make(chan struct{})
+		if in.closed {
+			close(in.stop)
+		}
+	}
 	if !in.spilling {
 		in.spilling = true
 		in.pump.Go(in.run)
@@ -226,7 +232,7 @@ func (in *inbox) run() {
 		}
 		select {
 		case in.out <- m:
-		case <-in.stop.Done():
+		case <-in.stop:
 			in.offer(m)
 		}
 	}
@@ -274,10 +280,16 @@ func (in *inbox) offer(m Message) {
 	}
 }
 
+// malformed returns the channel of decode errors.
+func (in *inbox) malformed() chan error {
+	in.asked.Do(func() { in.errors = make(chan error, malformedBuffer) })
+	return in.errors
+}
+
 // undecodable keeps a decode error for Recv, unless too many wait already.
 func (in *inbox) undecodable(err error) {
 	select {
-	case in.malformed <- err:
+	case in.malformed() <- err:
 	default:
 	}
 }
@@ -295,6 +307,11 @@ func (in *inbox) end() {
 
 // close gives up what has not been read, and waits for the pump.
 func (in *inbox) close() {
-	in.discard()
+	in.mu.Lock()
+	if in.stop != nil && !in.closed {
+		close(in.stop)
+	}
+	in.closed = true
+	in.mu.Unlock()
 	in.pump.Wait()
 }

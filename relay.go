@@ -56,7 +56,7 @@ type Client struct {
 	hurry chan struct{} // one slot, cuts the backoff short; never closed
 	close chan struct{} // closed when no new message is accepted any more
 
-	asking chan struct{} // one slot, taken while the token source runs; never closed
+	asking chan struct{} // one slot, taken while the token source runs; never closed; nil: there is none
 
 	begun   sync.Once // starts the supervisor goroutine, or makes sure that it never starts
 	accept  sync.Once // closes close
@@ -97,7 +97,6 @@ func New(address string, opts ...Option) (*Client, error) {
 		events: newEventQueue[Event](),
 		stats:  new(counters),
 		hurry:  make(chan struct{}, 1),
-		asking: make(chan struct{}, 1),
 		close:  make(chan struct{}),
 		done:   make(chan struct{}),
 	}
@@ -105,6 +104,9 @@ func New(address string, opts ...Option) (*Client, error) {
 	c.identity.Store(&identity{uuid: cfg.uuid})
 	if least, err := c.barrierMessage(math.MaxUint64).Append(nil); err != nil || len(least) > cfg.maxMessage {
 		return nil, fmt.Errorf("relay: WithMaxMessageBytes: %d is too small for the client's own messages of up to %d bytes", cfg.maxMessage, len(least))
+	}
+	if cfg.tokenSource != nil {
+		c.asking = make(chan struct{}, 1)
 	}
 	c.status = newStatus()
 	c.out = newOutbox(c.outbox, c.close, cfg.outbox, c.need, c.stats)
@@ -166,15 +168,16 @@ func (c *Client) Inbox() <-chan Message {
 func (c *Client) Recv(ctx context.Context) (Message, error) {
 	c.begin()
 	c.want()
+	malformed := c.in.malformed()
 	select {
-	case err := <-c.in.malformed:
+	case err := <-malformed:
 		return Message{}, err
 	default:
 	}
 	for {
 		var changed <-chan struct{}
 		if !c.cfg.reconnect { // then a lost connection needs somebody who wants it
-			_, changed = c.status.look()
+			changed = c.status.after(c.status.look())
 			c.want()
 		}
 		select {
@@ -183,7 +186,7 @@ func (c *Client) Recv(ctx context.Context) (Message, error) {
 				return Message{}, c.ended()
 			}
 			return m, nil
-		case err := <-c.in.malformed:
+		case err := <-malformed:
 			return Message{}, err
 		case <-ctx.Done():
 			return Message{}, c.gaveUp("receive", ctx)
@@ -253,7 +256,7 @@ func (c *Client) Connect(ctx context.Context) error {
 	c.begin()
 	for {
 		c.want()
-		now, changed := c.status.look()
+		now := c.status.look()
 		switch now.state {
 		case Connected:
 			return nil
@@ -261,7 +264,7 @@ func (c *Client) Connect(ctx context.Context) error {
 			return c.ended()
 		}
 		select {
-		case <-changed:
+		case <-c.status.after(now):
 		case <-ctx.Done():
 			return c.gaveUp("connect", ctx)
 		}
@@ -276,7 +279,7 @@ func (c *Client) TryConnect(ctx context.Context) error {
 	attempt := c.status.try()
 	c.hasten()
 	for {
-		now, changed := c.status.look()
+		now := c.status.look()
 		switch {
 		case now.state == Connected:
 			return nil
@@ -286,7 +289,7 @@ func (c *Client) TryConnect(ctx context.Context) error {
 			return now.err
 		}
 		select {
-		case <-changed:
+		case <-c.status.after(now):
 		case <-ctx.Done():
 			return c.gaveUp("connect", ctx)
 		}
@@ -310,8 +313,7 @@ func (c *Client) Run(ctx context.Context) error {
 
 // State returns what the client is doing now.
 func (c *Client) State() State {
-	now, _ := c.status.look()
-	return now.state
+	return c.status.look().state
 }
 
 // Events returns the channel of events: state changes and oddities. The client
@@ -372,7 +374,7 @@ func (c *Client) closing() bool {
 // gaveUp is the error of a call whose ctx ended; it tells whether, and why,
 // there was no connection.
 func (c *Client) gaveUp(what string, ctx context.Context) error {
-	now, _ := c.status.look()
+	now := c.status.look()
 	err := context.Cause(ctx)
 	switch {
 	case now.state == Connected:

@@ -35,6 +35,7 @@ const (
 type session struct {
 	*Client
 	conn  transport.Conn
+	began time.Time
 	heart heartbeat
 
 	wake  chan struct{} // one slot: there may be something to do for the writer that no message tells; never closed
@@ -42,12 +43,13 @@ type session struct {
 	timed timing        // of one barrier at a time
 	frame *[]byte       // the writer's, borrowed from frames while there is something to send
 
-	// The writer's. It is woken when the next of these times has come; zero: never.
-	alarm   *time.Timer // wakes it; nil: not yet needed
-	rings   time.Time   // when the alarm does
-	askAt   time.Time   // the next barrier is due
-	stuckAt time.Time   // the relay will have confirmed nothing for too long
-	leaveAt time.Time   // the last confirmation is not waited for any longer
+	// The writer's. It is woken when the next of these times has come, since the
+	// session began; 0: never.
+	alarm   *time.Timer   // wakes it; nil: there is nothing to be woken for
+	rings   time.Duration // when the alarm does
+	askAt   time.Duration // the next barrier is due
+	stuckAt time.Duration // the relay will have confirmed nothing for too long
+	leaveAt time.Duration // the last confirmation is not waited for any longer
 
 	unasked      int         // messages written that no barrier follows yet
 	unaskedBytes int         // and their size
@@ -58,7 +60,7 @@ type session struct {
 }
 
 func (c *Client) newSession(conn transport.Conn) *session {
-	s := &session{Client: c, conn: conn, wake: make(chan struct{}, 1)}
+	s := &session{Client: c, conn: conn, began: time.Now(), wake: make(chan struct{}, 1)}
 	conn.OnWake(s.rouse)
 	return s
 }
@@ -108,9 +110,7 @@ func (s *session) over(err error) error {
 	if err = s.scrub(err); s.left.Load() {
 		err = errGoodbye
 	}
-	if s.alarm != nil {
-		s.alarm.Stop()
-	}
+	s.stopAlarm()
 	_ = s.conn.Abort()
 	_, flushed := s.conn.Offsets()
 	resend := s.cfg.resend > 0 && !blamesTraffic(err)

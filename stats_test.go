@@ -31,7 +31,7 @@ func TestObserve_StatsOfAScriptedRun(t *testing.T) {
 		connect(t, a)
 		connect(t, b)
 		var bytes uint64
-		for _, text := range numbers(0, 20) { // of which 16 fit into b's channel
+		for _, text := range numbers(0, 20) { // of which 8 fit into b's channel
 			m := to(b.UUID(), text)
 			bytes += size(t, a, m)
 			if err := a.Send(t.Context(), m); err != nil {
@@ -223,9 +223,9 @@ func TestObserve_DropsByQueueAndPolicy(t *testing.T) {
 					t.Errorf("%+v", s)
 				}
 				waiting := uint64(s.Inbox)
-				_ = reader.Close() // 16 stay in the channel
+				_ = reader.Close() // 8 stay in the channel
 				s = reader.Stats()
-				if s.DroppedUnread != waiting-16 || s.Dropped != test.count(s)+s.DroppedUnread || s.Inbox != 16 {
+				if s.DroppedUnread != waiting-8 || s.Dropped != test.count(s)+s.DroppedUnread || s.Inbox != 8 {
 					t.Errorf("after Close: %+v", s)
 				}
 			})

@@ -8,6 +8,7 @@ type snapshot struct {
 	err      error  // of the last attempt or connection that failed
 	started  uint64 // attempts to connect, counted
 	finished uint64 // likewise
+	changes  uint64 // up to this one, counted
 }
 
 // status holds the snapshot, and what others ask of the supervisor goroutine:
@@ -15,21 +16,36 @@ type snapshot struct {
 type status struct {
 	mu      sync.Mutex
 	now     snapshot
-	changed chan struct{} // closed, and replaced, at every change
+	changed chan struct{} // closed at the next change; nil: nobody waits for one
 	keep    bool          // connect, and try again until it succeeds
 	tries   uint64        // connect once, up to the attempt of this number
 	wake    chan struct{} // one slot: keep or tries has changed; never closed
 }
 
 func newStatus() *status {
-	return &status{changed: make(chan struct{}), wake: make(chan struct{}, 1)}
+	return &status{wake: make(chan struct{}, 1)}
 }
 
-// look returns the snapshot and a channel that is closed at its next change.
-func (s *status) look() (snapshot, <-chan struct{}) {
+// look returns the snapshot.
+func (s *status) look() snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.now, s.changed
+	return s.now
+}
+
+// after returns a channel that is closed once something has changed since seen.
+func (s *status) after(seen snapshot) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now.changes != seen.changes {
+		now := make(chan struct{})
+		close(now)
+		return now
+	}
+	if s.changed == nil {
+		s.changed = make(chan struct{})
+	}
+	return s.changed
 }
 
 // update changes the snapshot and returns what it was.
@@ -38,8 +54,11 @@ func (s *status) update(change func(*snapshot)) (was snapshot) {
 	defer s.mu.Unlock()
 	was = s.now
 	change(&s.now)
-	close(s.changed)
-	s.changed = make(chan struct{})
+	s.now.changes++
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
 	return was
 }
 

@@ -132,7 +132,7 @@ func TestT21_AMillionMessagesIntoAnInboxThatNobodyReads(t *testing.T) {
 
 // inChannel are the messages beside the bound: the channel's own, and one on its
 // way into it.
-const inChannel = 17
+const inChannel = 9
 
 func unread(t *testing.T, policy relay.Overflow, padding string, n int) {
 	bound := 16 << 20

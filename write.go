@@ -131,34 +131,44 @@ func (s *session) setTimes() {
 	if s.ending() {
 		switch {
 		case s.bounded.Load():
-			s.leaveAt = time.Time{}
-		case s.leaveAt.IsZero():
-			s.leaveAt = time.Now().Add(s.cfg.timeout)
+			s.leaveAt = 0
+		case s.leaveAt == 0:
+			s.leaveAt = time.Since(s.began) + s.cfg.timeout
 		}
 	}
 	if s.windowFull() && !s.full {
 		s.full = true
-		s.stuckAt = time.Now().Add(s.cfg.heartbeatTimeout)
+		s.stuckAt = time.Since(s.began) + s.cfg.heartbeatTimeout
 	}
 }
 
 // setAlarm has the writer woken when the next of its times has come.
 func (s *session) setAlarm() {
 	next := s.askAt
-	for _, t := range [...]time.Time{s.stuckAt, s.leaveAt} {
-		if next.IsZero() || !t.IsZero() && t.Before(next) {
+	for _, t := range [...]time.Duration{s.stuckAt, s.leaveAt} {
+		if next == 0 || t != 0 && t < next {
 			next = t
 		}
 	}
-	switch {
-	case next.IsZero() || next.Equal(s.rings):
-		return // an alarm for nothing does no harm
-	case s.alarm == nil:
-		s.alarm = time.AfterFunc(time.Until(next), s.rouse)
-	default:
-		s.alarm.Reset(time.Until(next))
+	if next == s.rings {
+		return
 	}
 	s.rings = next
+	switch after := next - time.Since(s.began); {
+	case next == 0:
+		s.stopAlarm()
+	case s.alarm == nil:
+		s.alarm = time.AfterFunc(after, s.rouse)
+	default:
+		s.alarm.Reset(after)
+	}
+}
+
+func (s *session) stopAlarm() {
+	if s.alarm != nil {
+		s.alarm.Stop()
+		s.alarm = nil
+	}
 }
 
 // look does what the writer was woken for: a barrier has come back, or a time has
@@ -166,15 +176,16 @@ func (s *session) setAlarm() {
 func (s *session) look() error {
 	if came := s.came.Load(); came > s.out.confirmed {
 		s.out.confirm(came)
-		s.full, s.stuckAt = false, time.Time{}
+		s.full, s.stuckAt = false, 0
 	}
-	if s.rings.IsZero() {
+	if s.rings == 0 {
 		return nil
 	}
-	now := time.Now()
-	if !now.Before(s.rings) {
-		s.rings = time.Time{}
+	now := time.Since(s.began)
+	if now < s.rings {
+		return nil
 	}
+	s.rings = -1 // the alarm is to be set again
 	if due(&s.stuckAt, now) {
 		s.stuck()
 	}
@@ -188,11 +199,11 @@ func (s *session) look() error {
 }
 
 // due tells that t has come, once.
-func due(t *time.Time, now time.Time) bool {
-	if t.IsZero() || now.Before(*t) {
+func due(t *time.Duration, now time.Duration) bool {
+	if *t == 0 || now < *t {
 		return false
 	}
-	*t = time.Time{}
+	*t = 0
 	return true
 }
 
@@ -219,7 +230,7 @@ func (s *session) send(e *entry) error {
 		return nil
 	}
 	if s.unasked == 0 {
-		s.askAt = time.Now().Add(confirmEvery)
+		s.askAt = time.Since(s.began) + confirmEvery
 	}
 	s.unasked++
 	s.unaskedBytes += len(frame)
