@@ -54,7 +54,7 @@ func (s *session) confirm(m Message) {
 	}
 	s.timed.stop(n, time.Since(s.began))
 	s.came.Store(max(n, s.came.Load())) // a late one takes nothing back
-	s.rouse()
+	s.status.rouse()
 }
 
 // askIfDue writes a barrier after each quarter of the window, so that under load

@@ -45,7 +45,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	select {
 	case <-c.done:
 	case <-ctx.Done():
-		c.cancel(context.Cause(ctx))
+		c.abandon(context.Cause(ctx))
 		<-c.done
 	}
 	c.workers.Wait()
@@ -67,8 +67,15 @@ func (c *Client) Shutdown(ctx context.Context) error {
 func (c *Client) stopAccepting() {
 	c.accept.Do(func() { close(c.close) })
 	c.hasten()
+	c.status.rouse()
+}
+
+// abandon ends the client without waiting for anything.
+func (c *Client) abandon(cause error) {
+	c.cancel(cause)
+	c.status.rouse()
 	if s := c.live.Load(); s != nil {
-		s.rouse()
+		s.cut()
 	}
 }
 

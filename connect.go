@@ -98,11 +98,7 @@ func (c *Client) awaitDemand(ctx context.Context) bool {
 			return true
 		}
 		c.enter(Idle, nil, 0)
-		select {
-		case <-c.status.wake:
-		case <-c.close:
-		case <-ctx.Done():
-		}
+		<-c.status.wake
 	}
 	return false
 }
@@ -113,25 +109,33 @@ func (c *Client) awaitDemand(ctx context.Context) bool {
 // with TLS 16, and most of that would stay with the goroutine that owns the
 // connection for as long as the client lives.
 func (c *Client) attempt(ctx context.Context) (conn transport.Conn, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	// A context made from ctx would leave ctx a map, for as long as the client lives.
+	attempt, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
 	var connecting sync.WaitGroup
 	ended := make(chan struct{})
 	err = supervisor.ErrGoexit
 	connecting.Go(func() {
 		defer close(ended)
-		conn, err = c.connect(ctx)
+		conn, err = c.connect(attempt)
 	})
-	select {
-	case <-c.close:
-		c.out.collecting.Wait() // it ends with close, and leaves the queue to us
-		if c.out.purge(); c.out.queue.len() == 0 {
-			cancel()
+	for {
+		switch {
+		case ctx.Err() != nil:
+			cancel(context.Cause(ctx))
+		case c.closing():
+			c.out.collecting.Wait() // it ends with close, and leaves the queue to us
+			if c.out.purge(); c.out.queue.len() == 0 {
+				cancel(nil)
+			}
 		}
-	case <-ended:
+		select {
+		case <-c.status.wake:
+		case <-ended:
+			connecting.Wait()
+			return conn, err
+		}
 	}
-	connecting.Wait()
-	return conn, err
 }
 
 // connect opens a connection and registers.

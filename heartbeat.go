@@ -5,8 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/seed73300619/relay/supervisor"
 )
 
@@ -31,8 +29,8 @@ type heartbeat struct {
 	sent    int64         // which had taken so much
 }
 
-// startHeartbeat lets the first beat come; an error ends the group.
-func (s *session) startHeartbeat(ctx context.Context, group *errgroup.Group) {
+// startHeartbeat lets the first beat come. The last one tells why it is.
+func (s *session) startHeartbeat(ctx context.Context, failed func(error)) {
 	h := &s.heart
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -44,7 +42,7 @@ func (s *session) startHeartbeat(ctx context.Context, group *errgroup.Group) {
 		}
 		pause, err := s.beat(ctx)
 		if err != nil {
-			group.Go(func() error { return err })
+			failed(err)
 			return
 		}
 		h.timer.Reset(pause)

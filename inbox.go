@@ -88,11 +88,10 @@ func spillSize(m Message) int {
 // What the channel has no room for spills into a mailbox, which a goroutine of
 // its own empties; without a spill there is no such goroutine.
 type inbox struct {
-	out      chan Message // closed by the last who sends on it: end, or the pump after end
-	overflow Overflow
-	spill    actor.Mailbox[Message]
-	stalled  atomic.Bool // the reader waits for the program
-	said     bool        // and has been reported; the reader's
+	out     chan Message // closed by the last who sends on it: end, or the pump after end
+	policy  InboxPolicy
+	stalled atomic.Bool // the reader waits for the program
+	said    bool        // and has been reported; the reader's
 
 	asked  sync.Once
 	errors chan error // decode errors for Recv; never closed; nil until asked for
@@ -101,36 +100,43 @@ type inbox struct {
 	onStall func(bytes int)
 
 	mu       sync.Mutex // guards what follows, and the order of what goes into out
+	spill    *spill     // nil: nothing has spilled yet; the reader makes it, and may look at it without mu
 	spilling bool       // a pump runs
 	held     []Message  // at most one, that the reader had when its connection ended
 	inHand   int        // messages that the pump has taken and not yet passed on: 0 or 1
 	ended    bool
-	closed   bool          // the program has closed the client
-	stop     chan struct{} // closed then; nil: no pump has run
-	pump     sync.WaitGroup
+	closed   bool // the program has closed the client
+}
+
+// spill is where messages wait. Many an inbox never needs one.
+type spill struct {
+	actor.Mailbox[Message]
+	stop chan struct{} // closed when the program has closed the client
+	pump sync.WaitGroup
 }
 
 var errInboxOverflow = errors.New("relay: inbox full; read it, or give it more room with WithInbox")
 
 func newInbox(policy InboxPolicy, onDrop func(Message, error), onStall func(int)) *inbox {
-	in := &inbox{
-		out:      make(chan Message, inboxBuffer),
-		overflow: policy.WhenFull,
-		onDrop:   onDrop,
-		onStall:  onStall,
-	}
-	in.spill = actor.Mailbox[Message]{
-		MaxBytes: policy.MaxBytes,
-		Size:     spillSize,
-		OnDrop:   func(m Message) { onDrop(m, errInboxOverflow) },
-	}
-	switch policy.WhenFull {
+	return &inbox{out: make(chan Message, inboxBuffer), policy: policy, onDrop: onDrop, onStall: onStall}
+}
+
+// makeSpill is called by the reader, which needs it.
+func (in *inbox) makeSpill() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.spill = &spill{stop: make(chan struct{})}
+	in.spill.MaxBytes, in.spill.Size = in.policy.MaxBytes, spillSize
+	in.spill.OnDrop = func(m Message) { in.onDrop(m, errInboxOverflow) }
+	switch in.policy.WhenFull {
 	case DropOldest:
 		in.spill.Overflow = actor.DropOldest
 	case DropNewest:
 		in.spill.Overflow = actor.DropNewest
 	}
-	return in
+	if in.closed {
+		close(in.spill.stop)
+	}
 }
 
 // deliver is called by the reader, one at a time. It waits only under the
@@ -145,7 +151,7 @@ func (in *inbox) deliver(ctx context.Context, m Message) error {
 		return nil
 	}
 	if err := in.put(ctx, m); err != nil {
-		if in.overflow == Wait {
+		if in.policy.WhenFull == Wait {
 			in.startPump(m)
 		} else {
 			in.onDrop(m, err)
@@ -161,15 +167,9 @@ func (in *inbox) startPump(held ...Message) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.held = append(in.held, held...)
-	if in.stop == nil {
-		in.stop = make(chan struct{})
-		if in.closed {
-			close(in.stop)
-		}
-	}
 	if !in.spilling {
 		in.spilling = true
-		in.pump.Go(in.run)
+		in.spill.pump.Go(in.run)
 	}
 }
 
@@ -205,13 +205,17 @@ func (in *inbox) pass(m Message) (passed, spilling bool) {
 
 // put spills a message by the policy.
 func (in *inbox) put(ctx context.Context, m Message) error {
-	if in.overflow == DropOldest || in.overflow == DropNewest {
+	if in.spill == nil {
+		in.makeSpill()
+	}
+	full := in.policy.WhenFull
+	if full == DropOldest || full == DropNewest {
 		return in.spill.Put(ctx, m)
 	}
 	if in.spill.TryPut(m) {
 		return nil
 	}
-	if in.overflow == Disconnect {
+	if full == Disconnect {
 		return errInboxFull
 	}
 	in.stalled.Store(true)
@@ -232,7 +236,7 @@ func (in *inbox) run() {
 		}
 		select {
 		case in.out <- m:
-		case <-in.stop:
+		case <-in.spill.stop:
 			in.offer(m)
 		}
 	}
@@ -243,8 +247,11 @@ func (in *inbox) run() {
 func (in *inbox) unread() (messages, bytes int) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	spill := in.spill.Stats()
-	return len(in.out) + in.inHand + spill.Items + spill.Waiting + len(in.held), spill.Bytes
+	var spilt actor.MailboxStats
+	if in.spill != nil {
+		spilt = in.spill.Stats()
+	}
+	return len(in.out) + in.inHand + spilt.Items + spilt.Waiting + len(in.held), spilt.Bytes
 }
 
 // next returns the next message that spilled. When there is none it ends the
@@ -308,10 +315,14 @@ func (in *inbox) end() {
 // close gives up what has not been read, and waits for the pump.
 func (in *inbox) close() {
 	in.mu.Lock()
-	if in.stop != nil && !in.closed {
-		close(in.stop)
-	}
+	spill, closed := in.spill, in.closed
 	in.closed = true
 	in.mu.Unlock()
-	in.pump.Wait()
+	if spill == nil {
+		return
+	}
+	if !closed {
+		close(spill.stop)
+	}
+	spill.pump.Wait()
 }

@@ -312,6 +312,9 @@ func atLeastOne(option string, n int, unit string) error {
 	return nil
 }
 
+// silent is the logger of those who want none.
+var silent = slog.New(slog.DiscardHandler)
+
 // configure checks the arguments of New.
 func configure(address string, opts []Option) (config, error) {
 	shown, secrets, err := checkAddress(address)
@@ -330,7 +333,7 @@ func configure(address string, opts []Option) (config, error) {
 		heartbeatTimeout: defaultSilence,
 		outbox:           defaultOutbox,
 		maxMessage:       defaultMaxMessage,
-		logger:           slog.New(slog.DiscardHandler),
+		logger:           silent,
 	}
 	for i, option := range opts {
 		if option == nil {

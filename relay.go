@@ -61,7 +61,7 @@ type Client struct {
 	begun   sync.Once // starts the supervisor goroutine, or makes sure that it never starts
 	accept  sync.Once // closes close
 	running context.Context
-	cancel  context.CancelCauseFunc // ends the client without waiting for anything
+	cancel  context.CancelCauseFunc // ends what was begun with running
 	workers sync.WaitGroup          // the supervisor goroutine
 	done    chan struct{}           // closed by finish
 	err     error                   // why; set before done is closed
@@ -100,7 +100,9 @@ func New(address string, opts ...Option) (*Client, error) {
 		close:  make(chan struct{}),
 		done:   make(chan struct{}),
 	}
-	c.log = slog.New(guardedLog{cfg.logger.Handler(), c.logPanicked}).With("relay", cfg.shown)
+	if c.log = cfg.logger; c.log != silent {
+		c.log = slog.New(guardedLog{cfg.logger.Handler(), c.logPanicked}).With("relay", cfg.shown)
+	}
 	c.identity.Store(&identity{uuid: cfg.uuid})
 	if least, err := c.barrierMessage(math.MaxUint64).Append(nil); err != nil || len(least) > cfg.maxMessage {
 		return nil, fmt.Errorf("relay: WithMaxMessageBytes: %d is too small for the client's own messages of up to %d bytes", cfg.maxMessage, len(least))
@@ -127,7 +129,7 @@ func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) 
 		if cause := c.Err(); cause != nil {
 			err = cause
 		}
-		c.cancel(err)
+		c.abandon(err)
 		_ = c.Close()
 		return nil, err
 	}

@@ -38,7 +38,6 @@ type session struct {
 	began time.Time
 	heart heartbeat
 
-	wake  chan struct{} // one slot: there may be something to do for the writer that no message tells; never closed
 	came  atomic.Uint64 // the last barrier that came back
 	timed timing        // of one barrier at a time
 	frame *[]byte       // the writer's, borrowed from frames while there is something to send
@@ -56,49 +55,56 @@ type session struct {
 	full         bool        // the window is full, and was when the writer last waited
 	writing      atomic.Bool // the writer waits for the kernel, which the write timeout bounds
 	left         atomic.Bool // the connection was closed by us, on purpose
-	lost         error       // what the reader has met; the reader's, and then run's
+	lost         error       // what ended the reader; the reader's, and then run's
 }
 
 func (c *Client) newSession(conn transport.Conn) *session {
-	s := &session{Client: c, conn: conn, began: time.Now(), wake: make(chan struct{}, 1)}
-	conn.OnWake(s.rouse)
+	s := &session{Client: c, conn: conn, began: time.Now()}
+	conn.OnWake(c.status.rouse)
 	return s
 }
 
-// rouse has the writer look around, if it waits.
-func (s *session) rouse() { notify(s.wake) }
-
 // run talks until the connection is lost or closed, and tells why.
+//
+// Reader and writer are in system calls that know no context, so what ends the
+// session for them is always that the connection is cut, and the group's context is
+// only what the reader has while it waits for the program. It is not made from ctx, the
+// end of which cuts the connection, too ([Client.abandon]): contexts that are chained
+// cost an idle client 700 bytes.
 func (s *session) run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	// Reader and writer are in system calls that know no context.
-	defer context.AfterFunc(ctx, s.cut)()
+	g, common := errgroup.WithContext(context.WithoutCancel(ctx))
+	g.Go(func() error {
+		defer s.cut()
+		s.lost = s.read(common)
+		return s.lost
+	})
+	s.startHeartbeat(ctx, func(err error) {
+		g.Go(func() error { return err })
+		<-common.Done() // so that the group has heard of it first
+		s.cut()
+	})
+	if ctx.Err() != nil {
+		s.cut() // it ended before abandon could know of this session
+	}
 
-	g.Go(func() error { return s.read(ctx) })
-	s.startHeartbeat(ctx, g)
 	err := s.write(ctx)
-	s.awaitParting(ctx, err)
+	if ctx.Err() == nil && !errors.Is(err, os.ErrDeadlineExceeded) { // who took nothing for so long has not said goodbye either
+		select {
+		case <-common.Done():
+		case <-time.After(partingGrace):
+		}
+	}
 	s.heart.stop()
 	g.Go(func() error { return err }) // the group knows whose error came first
-	err = g.Wait()
-	return s.over(err)
+	<-common.Done()
+	s.cut()
+	return s.over(g.Wait())
 }
 
 // cut ends the connection for reader and writer.
 func (s *session) cut() {
 	_ = s.conn.Abort()
-	s.rouse()
-}
-
-// awaitParting leaves the reader some time after the writer has met err.
-func (s *session) awaitParting(ctx context.Context, err error) {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return // who took nothing for so long has not said goodbye either
-	}
-	select {
-	case <-ctx.Done():
-	case <-time.After(partingGrace):
-	}
+	s.status.rouse()
 }
 
 // over settles what is left after reader and writer have ended, and returns why
@@ -111,7 +117,6 @@ func (s *session) over(err error) error {
 		err = errGoodbye
 	}
 	s.stopAlarm()
-	_ = s.conn.Abort()
 	_, flushed := s.conn.Offsets()
 	resend := s.cfg.resend > 0 && !blamesTraffic(err)
 	s.doubt(s.out.reclaim(flushed, resend, err), err)
@@ -127,7 +132,6 @@ func (s *session) read(ctx context.Context) error {
 	for {
 		frame, binary, err := s.conn.ReadFrame()
 		if err != nil {
-			s.lost = err
 			s.part(err)
 			return err
 		}

@@ -92,7 +92,7 @@ func (c *Client) Stats() Stats {
 		EventsLost:         uint64(c.events.ring.Stats().Dropped) + c.events.lost.Load(),
 	}
 	for i := range s.Disconnects {
-		s.Disconnects[i] = n.disconnects[i].Load()
+		s.Disconnects[i] = uint64(n.disconnects[i].Load())
 	}
 	s.Inbox, s.InboxBytes = c.in.unread()
 	if live := c.live.Load(); live != nil {
@@ -162,7 +162,7 @@ type counters struct {
 	connects, failedToken, failedNetwork, failedTLS atomic.Uint64
 	failedStatus, failedRegistration, abandoned     atomic.Uint64
 	silent                                          atomic.Uint64
-	disconnects                                     [len(Disconnects{})]atomic.Uint64
+	disconnects                                     [len(Disconnects{})]atomic.Uint32
 	backoff, outbox, unconfirmed                    atomic.Int64
 }
 

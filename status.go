@@ -19,7 +19,7 @@ type status struct {
 	changed chan struct{} // closed at the next change; nil: nobody waits for one
 	keep    bool          // connect, and try again until it succeeds
 	tries   uint64        // connect once, up to the attempt of this number
-	wake    chan struct{} // one slot: keep or tries has changed; never closed
+	wake    chan struct{} // one slot: the supervisor goroutine is to look around; never closed
 }
 
 func newStatus() *status {
@@ -70,7 +70,7 @@ func (s *status) want() {
 		return
 	}
 	s.keep = true
-	notify(s.wake)
+	s.rouse()
 }
 
 // try asks for one attempt and returns its number.
@@ -84,9 +84,13 @@ func (s *status) try() uint64 {
 		return s.now.started // it is under way
 	}
 	s.tries = s.now.started + 1
-	notify(s.wake)
+	s.rouse()
 	return s.tries
 }
+
+// rouse has the supervisor goroutine look around, whatever it waits for but a
+// pause between two attempts.
+func (s *status) rouse() { notify(s.wake) }
 
 // notify puts a signal into a channel of one slot, unless one waits there already.
 func notify(c chan<- struct{}) {

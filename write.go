@@ -118,7 +118,7 @@ func (s *session) wait(ctx context.Context, e *entry) (some bool, err error) {
 	case r := <-requests:
 		e.message, e.request = r.message, r
 		return true, nil
-	case <-s.wake:
+	case <-s.status.wake:
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
@@ -158,7 +158,7 @@ func (s *session) setAlarm() {
 	case next == 0:
 		s.stopAlarm()
 	case s.alarm == nil:
-		s.alarm = time.AfterFunc(after, s.rouse)
+		s.alarm = time.AfterFunc(after, s.status.rouse)
 	default:
 		s.alarm.Reset(after)
 	}
