@@ -66,6 +66,7 @@ func TestT41_AUUIDIsItsUsers(t *testing.T) {
 		second.Close(1000, "")
 		synctest.Wait()
 		join(t, s).register(alice) // nobody's any more
+		synctest.Wait()            // it is counted after it is answered
 		if st := s.Stats(); st.RefusedOwned != 1 || st.Takeovers != 1 || st.Registrations != 3 {
 			t.Errorf("%+v", st)
 		}

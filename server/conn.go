@@ -46,7 +46,8 @@ const (
 // passed on as they came.
 const keepScratch = 64 << 10
 
-// A conn is one connection: its reader goroutine runs read, its writer write.
+// A conn is one connection. A goroutine of its own runs read; another one runs
+// write while there is something to write.
 type conn struct {
 	s      *Server
 	cfg    *config // of when it was opened
@@ -68,6 +69,9 @@ type conn struct {
 	bytes    rate
 	greeted  bool // its first registration was answered
 
+	writing atomic.Int32   // asleep, writing or asked
+	pending sync.WaitGroup // the last writer, and timers
+
 	// behind is set when a sender has waited for room in vain, until the queue
 	// has been emptied: nobody waits meanwhile.
 	behind atomic.Bool
@@ -75,11 +79,14 @@ type conn struct {
 	ctx  context.Context // ended by end: nothing more is handled or queued
 	stop context.CancelFunc
 
-	mu      sync.Mutex
-	user    User         // changed by the reader until the end, under mu
-	clients []Registered // likewise
-	code    int          // of the end; 0: not ended
-	reason  string
+	alive keepalive
+
+	mu          sync.Mutex
+	registering *time.Timer  // nil once it has registered
+	user        User         // changed by the reader until the end, under mu
+	clients     []Registered // likewise
+	code        int          // of the end; 0: not ended
+	reason      string
 }
 
 // traffic counts messages.
@@ -193,12 +200,15 @@ func (c *conn) end(code int, reason string) bool {
 	if !ended {
 		c.code, c.reason = code, reason
 		c.queue.Close() // now: the writer may be leaving, and nobody would take what came later
+		c.stopTimer(c.registering)
+		c.stopTimer(c.alive.timer)
 	}
 	c.mu.Unlock()
 	if ended {
 		return false
 	}
 	c.stop()
+	c.wake()
 	for _, client := range c.clients { // unchanged from here on
 		if c.s.registry.remove(client.UUID, c) {
 			c.cfg.logger.Info("unregistered", "conn", c.id, "uuid", client.UUID, "name", client.Name, "code", code)

@@ -6,13 +6,13 @@
 // ProxyStore's relay server, error texts and close codes included; clients
 // written for that one need not know which they talk to.
 //
-// Each connection has two goroutines, which the Server owns. One reads and
-// routes: it puts a message, as the bytes that came in, into the queue of the
-// connection that registered the receiver's UUID. The other writes what is in
-// its own queue, many messages per system call, and pings. The queue is
-// bounded in bytes: a sender that is faster than its receiver is slowed down
-// for a moment, and a receiver that does not read at all costs its senders
-// nothing but bounces: their message comes back with its error set.
+// Each connection has a goroutine, which the Server owns. It reads and routes: it
+// puts a message, as the bytes that came in, into the queue of the connection
+// that registered the receiver's UUID. Another one is there only while something is
+// in the connection's own queue. It writes that, many messages per system call, and
+// pings. The queue is bounded in bytes: a sender that is faster than its receiver is
+// slowed down for a moment, and a receiver that does not read at all costs its
+// senders nothing but bounces: their message comes back with its error set.
 //
 // Everybody may register what is free, unless [WithAuthenticator] says who is
 // who: then a UUID is its user's, and users do not reach each other. Everything

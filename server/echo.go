@@ -25,7 +25,7 @@ type epoch struct {
 // one lets the echo go, and with it perhaps that of the next epoch.
 func (e *epoch) done(n int64) {
 	for e.open.Add(-n) == 0 {
-		e.owner.echoes.release(e.echo)
+		e.owner.release(e.echo)
 		e, n = e.next, 1
 	}
 }
@@ -34,7 +34,6 @@ func (e *epoch) done(n int64) {
 type echoes struct {
 	current *epoch        // the reader's
 	bytes   atomic.Int64  // of those held or released, and not yet written
-	wake    chan struct{} // 1 slot, never closed: one was released
 	written chan struct{} // 1 slot, never closed: some were written
 
 	mu       sync.Mutex
@@ -44,7 +43,7 @@ type echoes struct {
 func (e *echoes) init(owner *conn) {
 	e.current = &epoch{owner: owner}
 	e.current.open.Store(1)
-	e.wake, e.written = make(chan struct{}, 1), make(chan struct{}, 1)
+	e.written = make(chan struct{}, 1)
 }
 
 // idle reports that nothing is on its way: an echo need not be held.
@@ -61,22 +60,22 @@ func (e *echoes) hold(echo *frame) {
 	ended.done(1)
 }
 
-// append releases a frame that was not held, behind the others. It does not if
-// more than limit bytes wait.
-func (e *echoes) append(f *frame, limit int64) bool {
-	if e.bytes.Add(int64(len(f.data))) > limit {
-		e.bytes.Add(-int64(len(f.data)))
+// append releases a frame that was not held, behind the others, if there is room.
+func (c *conn) append(f *frame) bool {
+	if c.echoes.bytes.Add(int64(len(f.data))) > int64(c.cfg.queueBytes) {
+		c.echoes.bytes.Add(-int64(len(f.data)))
 		return false
 	}
-	e.release(f)
+	c.release(f)
 	return true
 }
 
-func (e *echoes) release(echo *frame) {
+func (c *conn) release(echo *frame) {
+	e := &c.echoes
 	e.mu.Lock()
 	e.released = append(e.released, echo)
 	e.mu.Unlock()
-	notify(e.wake)
+	c.wake()
 }
 
 // take returns the echoes that are to be written, behind all that was queued

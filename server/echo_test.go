@@ -13,6 +13,7 @@ func TestAnEchoWaitsForWhatWasSentBeforeIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, WithWriteTimeout(time.Hour), WithKeepalive(time.Hour, time.Hour))
 		a, b, c := join(t, s).register(alice), join(t, s).register(bob), join(t, s).register(carol)
+		start := time.Now()
 		for i := range 40 { // more than fit through to a peer that does not read
 			a.send(alice, bob, fmt.Sprint(i))
 		}
@@ -36,6 +37,9 @@ func TestAnEchoWaitsForWhatWasSentBeforeIt(t *testing.T) {
 			if m := a.receive(); m.Description != want {
 				t.Errorf("%q, want %q", m.Description, want)
 			}
+		}
+		if late := time.Since(start); late != 0 {
+			t.Errorf("the echoes came after %v", late)
 		}
 	})
 }

@@ -24,11 +24,6 @@ func TestTheFirstFrameAfterTheGoodbyeIsGivenBack(t *testing.T) {
 		s.open(c)
 		s.registry.add(bob, c, "", newFrame(s.answerOK))
 		c.clients = []Registered{{UUID: bob}}
-		written := make(chan struct{})
-		go func() {
-			defer close(written)
-			c.write()
-		}()
 		b := peer{t, near}
 		b.read()
 		go near.Close(1000, "")
@@ -37,7 +32,7 @@ func TestTheFirstFrameAfterTheGoodbyeIsGivenBack(t *testing.T) {
 		}
 		a.send(alice, bob, "too late")
 		a.send(alice, alice, "echo")
-		<-written
+		c.pending.Wait()
 		if m := a.receive(); m.Description != "too late" || m.Error != notRegistered(bob) {
 			t.Errorf("%+v", m)
 		}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"math/bits"
 	"sync"
 	"time"
@@ -14,6 +15,25 @@ type queue = actor.Mailbox[*frame]
 
 func newQueue(limit int) *queue {
 	return &queue{MaxBytes: limit, Size: func(f *frame) int { return len(f.data) }}
+}
+
+// tryPut queues f, if there is room now.
+func (c *conn) tryPut(f *frame) bool {
+	if !c.queue.TryPut(f) {
+		return false
+	}
+	c.wake()
+	return true
+}
+
+// put queues f when there is room. The error is [actor.ErrClosed] when the
+// connection has ended, or that of ctx.
+func (c *conn) put(ctx context.Context, f *frame) error {
+	err := c.queue.Put(ctx, f)
+	if err == nil {
+		c.wake()
+	}
+	return err
 }
 
 // A frame is a copy of one message in a buffer that is used again.

@@ -90,6 +90,8 @@ func (c *conn) claim(r Registered, user User) (old owner, err error) {
 			return old, nil
 		}
 	}
+	c.stopTimer(c.registering)
+	c.registering = nil
 	c.clients = append(c.clients, r)
 	return old, nil
 }

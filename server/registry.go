@@ -62,7 +62,7 @@ func (r *registry) add(id uuid.UUID, c *conn, user string, answer *frame) (old o
 	if old.conn != nil && old.user != user {
 		return owner{}, errOwned
 	}
-	if !c.queue.TryPut(answer) && !c.echoes.append(answer, int64(c.cfg.queueBytes)) {
+	if !c.tryPut(answer) && !c.append(answer) {
 		return owner{}, errNoRoom
 	}
 	if s.owners == nil {

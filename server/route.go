@@ -119,7 +119,7 @@ func (c *conn) send(dest *conn, frame []byte) verdict {
 	if c.in.messages.Load()%16 == 2 { // the first is the registration
 		f.queued = time.Now()
 	}
-	if dest.queue.TryPut(f) {
+	if dest.tryPut(f) {
 		return delivered
 	}
 	if dest.ctx.Err() == nil && dest.behind.Load() {
@@ -128,7 +128,7 @@ func (c *conn) send(dest *conn, frame []byte) verdict {
 	}
 	patience, cancel := context.WithTimeout(c.ctx, roomWait)
 	defer cancel()
-	switch err := dest.queue.Put(patience, f); {
+	switch err := dest.put(patience, f); {
 	case err == nil:
 		return delivered
 	case errors.Is(err, actor.ErrClosed):
@@ -178,7 +178,7 @@ func appendBounce(dst, frame []byte, e *codec.Envelope, v verdict) []byte {
 // holds up nobody but c, and if the peer does not read, c ends.
 func (c *conn) reply(frame []byte) {
 	f := newFrame(frame)
-	if err := c.queue.Put(c.ctx, f); err != nil {
+	if err := c.put(c.ctx, f); err != nil {
 		f.free()
 	}
 }

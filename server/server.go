@@ -221,6 +221,8 @@ func (s *Server) open(c *conn) {
 	c.messages, c.bytes = newRate(c.cfg.messageRate), newRate(c.cfg.byteRate)
 	c.echoes.init(c)
 	c.ctx, c.stop = context.WithCancel(context.Background())
+	c.pending.Add(1)
+	c.ws.OnWake(c.wake)
 	s.mu.Lock()
 	s.accepted++
 	c.id = s.accepted
@@ -233,14 +235,13 @@ func (s *Server) open(c *conn) {
 	case stopping:
 		c.end(codeGoingAway, "")
 	}
+	c.startTimers()
 }
 
-// serve runs c to its end, in this goroutine and one more.
+// serve runs c to its end: it reads, and others write when there is something.
 func (s *Server) serve(c *conn) {
-	var writer sync.WaitGroup
-	writer.Go(c.write)
 	c.read()
-	writer.Wait()
+	c.pending.Wait()
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.closed[known(c.code)]++

@@ -1,74 +1,89 @@
 package server
 
 import (
-	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/seed73300619/relay/codec"
-	"github.com/seed73300619/relay/transport"
 )
 
-// write writes what is queued, and pings, until the connection has ended.
-// Then it closes the connection.
+// What c.writing says of a connection.
+const (
+	asleep  int32 = iota // nothing waits to be written, and there is no writer
+	writing              // there is one
+	asked                // there is one, and it has to look again for what waits
+)
+
+// wake has what waits written, by a goroutine that is there only meanwhile: its
+// stack would be four of the kilobytes that an idle connection costs. It is called
+// whenever something may wait: a frame, an echo, a ping, the end.
+func (c *conn) wake() {
+	// What waits was put there before, and is found by whoever has yet to turn
+	// asked into writing.
+	if c.writing.Load() != asked && c.writing.Swap(asked) == asleep {
+		go c.write() // serve waits for it
+	}
+}
+
+// write writes until nothing waits any more. Once the connection has ended it
+// closes it, and is never started again.
 func (c *conn) write() {
-	register := time.NewTimer(c.cfg.registerTimeout)
-	defer register.Stop()
-	alive := newKeepalive(c.cfg.pingInterval, c.cfg.pingTimeout)
-	defer alive.timer.Stop()
-	c.ws.OnWake(func() { notify(c.echoes.wake) })
-	var frames, echoes []*frame
+	for {
+		c.writing.Store(writing)
+		ended := c.ctx.Err() != nil // then nothing is queued any more
+		if !c.flush() || ended {
+			c.close()
+			c.pending.Done()
+			return
+		}
+		if c.alive.due.Swap(false) {
+			c.keepAlive()
+		}
+		if c.writing.CompareAndSwap(writing, asleep) {
+			return
+		}
+	}
+}
+
+// batchBytes is about how much is written in one go. Room for senders that wait is
+// made as often, also when the peer reads slowly.
+const batchBytes = 32 << 10
+
+// A batch is what is written in one go. Its memory is borrowed.
+type batch struct{ frames []*frame }
+
+var batches = sync.Pool{New: func() any { return new(batch) }}
+
+// flush writes all that is queued, and the pings and pongs that are due. It
+// returns false if the connection broke.
+func (c *conn) flush() bool {
+	b := batches.Get().(*batch)
+	defer batches.Put(b)
+	var echoes []*frame
 	var before uint64 // frames queued before the echoes were released
-	for open := true; ; {
+	for {
 		if len(echoes) == 0 {
 			if echoes = c.echoes.take(); len(echoes) > 0 {
 				before = c.queue.Stats().Put
 			}
 		}
-		frames = c.queue.DrainBytes(frames[:0], batchBytes)
+		b.frames = c.queue.DrainBytes(b.frames[:0], batchBytes)
 		left, echoed := c.queue.Stats(), int64(0)
 		if left.Taken >= before {
-			frames, echoed, echoes = append(frames, echoes...), size(echoes), nil
+			b.frames, echoed, echoes = append(b.frames, echoes...), size(echoes), nil
 		}
 		if left.Items == 0 {
 			c.behind.Store(false)
 		}
-		if !c.writeAll(frames) {
-			break
+		if !c.writeAll(b.frames) {
+			return false
 		}
 		c.echoes.wrote(echoed)
-		if left.Items > 0 {
-			continue
-		}
-		if !open {
-			break
-		}
-		if cap(frames) > keepFrames {
-			frames = nil // an idle connection holds little
-		}
-		select {
-		case _, open = <-c.queue.Ready():
-		case <-c.echoes.wake:
-		case <-register.C:
-			if !c.registered() {
-				c.s.stats.registerTimeouts.Add(1)
-				c.end(codePolicy, reasonIdle)
-			}
-		case <-alive.timer.C:
-			if !alive.tick(c.ws) {
-				c.end(codeInternal, reasonSilent)
-			}
+		if left.Items == 0 {
+			return true
 		}
 	}
-	c.close()
 }
-
-const (
-	// batchBytes is about how much is written in one go. Room for senders that
-	// wait is made as often, also when the peer reads slowly.
-	batchBytes = 32 << 10
-	// keepFrames is how long a list of frames may be to be used again.
-	keepFrames = 64
-)
 
 // writeAll writes frames, and the pings and pongs that are due, in one go; what
 // is queued meanwhile is for the next one. If the connection breaks it gives
@@ -159,7 +174,7 @@ func (c *conn) giveBack(frames []*frame) {
 		}
 		bounce = appendBounce(bounce[:0], f.data, &e, unknownPeer)
 		back := newFrame(bounce)
-		if sender.queue.Put(sender.ctx, back) == nil {
+		if sender.put(sender.ctx, back) == nil {
 			c.s.stats.givenBack.Add(1)
 			continue
 		}
@@ -167,45 +182,4 @@ func (c *conn) giveBack(frames []*frame) {
 		f.epoch = nil // what is lost is never confirmed
 		c.s.stats.dropped.Add(1)
 	}
-}
-
-// A keepalive pings, and finds out when the peer is dead.
-type keepalive struct {
-	interval, timeout time.Duration
-
-	timer    *time.Timer
-	asked    bool   // a ping was sent, and this is when to look for an answer
-	frames   uint64 // read when it was
-	received int64  // bytes, likewise
-}
-
-// crawl is how many bytes of one message within the timeout are a sign of life.
-// Over the slowest of links there are more; who sends a byte now and then, so
-// that no message ever ends, is as good as dead.
-const crawl = 1 << 10
-
-// newKeepalive sends its first ping at a random time, so that connections
-// that came at once do not go on pinging at once.
-func newKeepalive(interval, timeout time.Duration) *keepalive {
-	first := interval - rand.N(interval/2+1)
-	return &keepalive{interval: interval, timeout: timeout, timer: time.NewTimer(first)}
-}
-
-// tick is called when the timer has fired. It returns false if the peer has
-// sent nothing whole since it was asked, and nothing to speak of.
-func (k *keepalive) tick(ws transport.Conn) bool {
-	if k.asked {
-		if ws.Frames() == k.frames && ws.Received()-k.received < crawl {
-			return false
-		}
-		if rest := k.interval - k.timeout; rest > 0 {
-			k.asked = false
-			k.timer.Reset(rest)
-			return true
-		}
-	}
-	k.asked, k.frames, k.received = true, ws.Frames(), ws.Received()
-	ws.Ping()
-	k.timer.Reset(k.timeout)
-	return true
 }
