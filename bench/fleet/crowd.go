@@ -83,12 +83,17 @@ func (c *crowd) dialer(i int) dialFunc {
 	}
 }
 
+// patience is how long anything that a crowd is asked may take.
+const patience = time.Minute
+
 // A speech is what each member says to its partner.
 type speech struct{ Messages, Size int }
 
 // talk has all members speak at once, as fast as they can, and returns how long it
 // took until everybody had heard everything.
 func (c *crowd) talk(ctx context.Context, s speech) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	p := newPayloads(s.Size)
 	want := make([]sum, len(c.members)) // not while the time runs
 	for i := range want {

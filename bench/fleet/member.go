@@ -82,7 +82,7 @@ func (m *relayMember) receive(ctx context.Context, n int) (s sum, err error) {
 			scratch = append(scratch[:0], came.Description...)
 			s.add(scratch)
 		case <-ctx.Done():
-			return s, context.Cause(ctx)
+			return s, fmt.Errorf("%w: %v, %+v", context.Cause(ctx), m.State(), m.Stats())
 		}
 	}
 	return s, nil
@@ -162,7 +162,7 @@ func (m *natsMember) receive(ctx context.Context, n int) (s sum, err error) {
 			}
 			s.add(came.Data)
 		case <-ctx.Done():
-			return s, errors.Join(context.Cause(ctx), m.LastError()) // such as that something was dropped
+			return s, fmt.Errorf("%w: %v, %+v, last error: %v", context.Cause(ctx), m.Status(), m.Stats(), m.LastError())
 		}
 	}
 	return s, nil

@@ -89,9 +89,6 @@ func (c *crowd) startWatch(context.Context, struct{}) (struct{}, error) {
 	return struct{}{}, nil
 }
 
-// patience is how long a server waits for its clients.
-const patience = time.Minute
-
 // await returns when all are back, to the server that began to listen at the time
 // given.
 func (c *crowd) await(ctx context.Context, listens time.Time) (b comeback, err error) {
