@@ -10,8 +10,10 @@ import (
 // messages, where a bufio.Reader of the usual 4 KiB takes ten.
 const aheadBytes = 16 << 10
 
-// aheadBufferBytes are for gorilla's own buffer in front of that.
-const aheadBufferBytes = 1 << 10
+// aheadBufferBytes are for gorilla's own buffer in front of that, which larger reads
+// bypass. To read a message of 64 bytes, 300 as a frame, takes 149 ns with it, 139
+// with 1 KiB, 166 with 128 bytes.
+const aheadBufferBytes = 512
 
 type chunk [aheadBytes]byte
 

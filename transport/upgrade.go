@@ -57,9 +57,10 @@ func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (Conn, error)
 		WriteBufferSize:  1, // it writes nothing
 		CheckOrigin:      u.CheckOrigin,
 		Error:            refuse,
-		// ReadBufferSize zero: the buffer of the HTTP server goes on being used.
+		// ReadBufferSize zero: the buffer of the HTTP server goes on being used,
+		// unless the hijacker knows better.
 	}
-	h := &hijacker{ResponseWriter: w}
+	h := &hijacker{ResponseWriter: w, upgrader: &gorilla}
 	ws, err := gorilla.Upgrade(h, r, nil)
 	if err != nil {
 		refusal.Err = err
@@ -90,7 +91,8 @@ func precheck(w http.ResponseWriter, r *http.Request) (status int, reason error)
 // hijacker puts a wire between gorilla and the connection.
 type hijacker struct {
 	http.ResponseWriter
-	wire *wire
+	upgrader *websocket.Upgrader
+	wire     *wire
 }
 
 // Hijack implements [http.Hijacker], also where middleware has wrapped the
@@ -102,8 +104,8 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	limitUnsent(conn)
 	h.wire = &wire{Conn: conn, ahead: newAhead(conn)}
-	if h.wire.ahead.on() && rw.Reader.Buffered() == 0 {
-		rw.Reader = bufio.NewReaderSize(h.wire, aheadBufferBytes) // instead of the HTTP server's
+	if h.wire.ahead.on() {
+		h.upgrader.ReadBufferSize = aheadBufferBytes
 	}
 	return h.wire, rw, nil
 }
