@@ -37,13 +37,13 @@ func newNonce() string { return barrierMark + uuid.NewString() + " " }
 
 // isBarrier tells barriers from messages, also those that an earlier client
 // with our UUID left behind: no program wants to see them.
-func (s *session) isBarrier(m Message) bool {
+func (s *session) isBarrier(m *Message) bool {
 	id := s.UUID()
 	return m.PeerUUID == id && m.SourceUUID == id && strings.HasPrefix(m.Description, barrierMark)
 }
 
 // confirm, on the reader's side, tells the writer that a barrier came back.
-func (s *session) confirm(m Message) {
+func (s *session) confirm(m *Message) {
 	number, ok := strings.CutPrefix(m.Description, s.nonce)
 	if !ok {
 		return

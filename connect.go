@@ -24,9 +24,7 @@ func (c *Client) begin() {
 // supervise runs the connection, one after another, until the client is closed
 // or a failure is permanent. It owns the connection: nobody else starts one.
 func (c *Client) supervise() {
-	if c.cfg.unverified() {
-		c.log.Warn("the relay's certificate is not verified: whoever is on the network between can read and change everything")
-	}
+	c.warnIfUnverified()
 	s := supervisor.Supervisor{
 		Backoff:   supervisor.Backoff{Min: c.cfg.backoffMin, Max: c.cfg.backoffMax},
 		Settle:    -1, // a session says itself when it is well
@@ -39,11 +37,18 @@ func (c *Client) supervise() {
 			if value := recover(); value != nil {
 				panic(value) // recovered only to tell it from Goexit; the stack is still there to be printed
 			}
+			c.abandon(err)
 		}
 		c.finish(err)
 	}()
 	err = s.RunOne(c.running, supervisor.Service{Name: "connection", Serve: c.serve})
 	returned = true
+}
+
+func (c *Client) warnIfUnverified() {
+	if c.cfg.unverified() {
+		c.log.Warn("the relay's certificate is not verified: whoever is on the network between can read and change everything")
+	}
 }
 
 // serve is one life of the connection: wait until it is wanted, connect, talk

@@ -141,7 +141,7 @@ func (in *inbox) makeSpill() {
 
 // deliver is called by the reader, one at a time. It waits only under the
 // policy Wait, and returns an error when the connection is to end.
-func (in *inbox) deliver(ctx context.Context, m Message) error {
+func (in *inbox) deliver(ctx context.Context, m *Message) error {
 	passed, spilling := in.pass(m)
 	if !passed && !spilling {
 		runtime.Gosched()
@@ -150,11 +150,11 @@ func (in *inbox) deliver(ctx context.Context, m Message) error {
 	if passed {
 		return nil
 	}
-	if err := in.put(ctx, m); err != nil {
+	if err := in.put(ctx, *m); err != nil {
 		if in.policy.WhenFull == Wait {
-			in.startPump(m)
+			in.startPump(*m)
 		} else {
-			in.onDrop(m, err)
+			in.onDrop(*m, err)
 		}
 		return err
 	}
@@ -179,8 +179,8 @@ func (in *inbox) resume(ctx context.Context) error {
 	held := in.held
 	in.held = nil
 	in.mu.Unlock()
-	for _, m := range held {
-		if err := in.deliver(ctx, m); err != nil {
+	for i := range held {
+		if err := in.deliver(ctx, &held[i]); err != nil {
 			return err
 		}
 	}
@@ -188,14 +188,14 @@ func (in *inbox) resume(ctx context.Context) error {
 }
 
 // pass hands a message to the program directly: only if nothing waits before it.
-func (in *inbox) pass(m Message) (passed, spilling bool) {
+func (in *inbox) pass(m *Message) (passed, spilling bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.spilling {
 		return false, true
 	}
 	select {
-	case in.out <- m:
+	case in.out <- *m:
 		in.said = false
 		return true, false
 	default:

@@ -340,7 +340,8 @@ func (o *outbox) end(err error) (unsent, doubtful []Message) {
 type fifo struct {
 	items    []entry
 	head     int
-	messages int // of the entries
+	messages int  // of the entries
+	used     bool // since shrink looked
 }
 
 func (q *fifo) len() int        { return len(q.items) - q.head }
@@ -351,14 +352,19 @@ func (q *fifo) push(e *entry) {
 		q.messages++
 	}
 	q.items = append(q.items, *e)
+	q.used = true
 }
 
-// shrink gives back the memory of an empty queue: a little, because an idle client
-// is to be small, and a lot. What lies between would soon be made again.
+// shrink gives back the memory of an empty queue: a little at once, because an idle
+// client is to be small, more when nothing has come since the last time.
 func (q *fifo) shrink() {
-	if n := cap(q.items); q.len() == 0 && (n <= 8 || n > 1024) {
+	if q.len() > 0 {
+		return
+	}
+	if cap(q.items) <= 8 || !q.used {
 		q.items = nil
 	}
+	q.used = false
 }
 
 func (q *fifo) pop() entry {

@@ -135,27 +135,33 @@ func (s *session) read(ctx context.Context) error {
 			s.part(err)
 			return err
 		}
-		m, err := decode(frame, binary)
-		if err != nil {
-			if errors.Is(err, codec.ErrInvalidUTF8) {
-				return errors.Join(err, s.conn.Close(closeInvalidPayload, "invalid UTF-8"))
-			}
-			s.malformed(err)
-			continue
-		}
-		if s.isBarrier(m) {
-			s.confirm(m)
-			continue
-		}
-		s.stats.received.Add(1)
-		s.stats.receivedBytes.Add(uint64(len(frame)))
-		if m.Undelivered() {
-			s.stats.returned.Add(1)
-		}
-		if err := s.in.deliver(ctx, m); err != nil {
+		if err := s.receive(ctx, frame, binary); err != nil {
 			return err
 		}
 	}
+}
+
+// receive handles a frame. It is no part of read, which would hold the half KiB of
+// stack that this needs while it waits, and its goroutine is to manage with 4.
+func (s *session) receive(ctx context.Context, frame []byte, binary bool) error {
+	m, err := decode(frame, binary)
+	if err != nil {
+		if errors.Is(err, codec.ErrInvalidUTF8) {
+			return errors.Join(err, s.conn.Close(closeInvalidPayload, "invalid UTF-8"))
+		}
+		s.malformed(err)
+		return nil
+	}
+	if s.isBarrier(&m) {
+		s.confirm(&m)
+		return nil
+	}
+	s.stats.received.Add(1)
+	s.stats.receivedBytes.Add(uint64(len(frame)))
+	if m.Undelivered() {
+		s.stats.returned.Add(1)
+	}
+	return s.in.deliver(ctx, &m)
 }
 
 // part ends a connection on which a close frame has been exchanged as such ends

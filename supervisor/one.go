@@ -16,7 +16,8 @@ func (s *Supervisor) RunOne(ctx context.Context, service Service) error {
 	if service.Serve == nil {
 		return fmt.Errorf("supervisor: service %q has no Serve", service.Name)
 	}
-	c := child{Service: service, backoff: s.Backoff}
+	var c child
+	c.Service, c.backoff = service, s.Backoff
 	c.backoff.Reset()
 	for ctx.Err() == nil {
 		if over, err := s.ended(ctx, &c, s.call(ctx, &c)); over {
