@@ -26,7 +26,7 @@ import (
 // ping returns what goes wrong with a ping.
 func ping(t *testing.T, address string) error {
 	t.Helper()
-	p := pinger{connection: connection{address: address}, count: 1, timeout: 300 * time.Millisecond}
+	p := pinger{connection: connection{address: address}, count: 1, timeout: 2 * time.Second}
 	return p.run(t.Context(), io.Discard)
 }
 
