@@ -206,6 +206,17 @@ func (b *Mailbox[M]) DrainBytes(buf []M, bytes int) []M {
 	return buf
 }
 
+// Compact gives back all memory if nothing is inside, also what a mailbox keeps that
+// is emptied again and again. It is for a consumer that has had nothing to do for a
+// while.
+func (b *Mailbox[M]) Compact() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ring.n == 0 {
+		b.ring = ring[M]{}
+	}
+}
+
 // Ready returns a channel for select: it can be received from when there may be
 // something to take, and is closed by Close. It is the same channel at each
 // call, never nil, and shared by all consumers. Whoever receives from it takes

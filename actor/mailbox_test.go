@@ -378,6 +378,18 @@ func TestIdleMailboxIsSmall(t *testing.T) {
 	if n := len(box.ring.slots); n > keepSlots[int]() {
 		t.Errorf("an empty mailbox keeps %d slots", n)
 	}
+	box.TryPut(1)
+	box.Compact()
+	if m, ok := box.TryGet(); !ok || m != 1 {
+		t.Error("Compact took a message")
+	}
+	box.Compact()
+	if box.ring.slots != nil {
+		t.Error("Compact leaves something")
+	}
+	if !box.TryPut(2) {
+		t.Error("nothing fits any more")
+	}
 }
 
 func TestPuttingAndTakingAllocateNothing(t *testing.T) {

@@ -42,10 +42,6 @@ const (
 	reasonUser    = "Too many connections of this user."
 )
 
-// keepScratch is how much memory a connection keeps for frames that are not
-// passed on as they came.
-const keepScratch = 64 << 10
-
 // A conn is one connection. A goroutine of its own runs read; another one runs
 // write while there is something to write.
 type conn struct {
@@ -64,7 +60,6 @@ type conn struct {
 	in, out     traffic
 
 	// The reader's.
-	scratch  []byte // for frames that are not passed on as they came
 	messages rate
 	bytes    rate
 	greeted  bool // its first registration was answered
@@ -110,9 +105,6 @@ func (c *conn) read() {
 		if c.ctx.Err() == nil {
 			c.handle(frame, binary)
 			c.pace(len(frame))
-		}
-		if cap(c.scratch) > keepScratch {
-			c.scratch = nil
 		}
 	}
 }

@@ -62,6 +62,7 @@ func (c *conn) remind() {
 // peer that is busy reading cannot answer a ping behind all that, and is watched by
 // the write timeout.
 func (c *conn) keepAlive() {
+	c.queue.Compact() // a burst has let it grow to kilobytes
 	next, ok := c.alive.tick(c.ws, c.cfg)
 	if !ok {
 		c.end(codeInternal, reasonSilent)

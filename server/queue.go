@@ -55,15 +55,21 @@ var framePools [largestFrame + 1]sync.Pool
 
 // newFrame copies data. Whoever drains the frame, or cannot put it, frees it.
 func newFrame(data []byte) *frame {
-	class := max(bits.Len(uint(max(len(data), 1)-1)), smallestFrame)
+	f := emptyFrame(len(data))
+	f.data = append(f.data, data...)
+	return f
+}
+
+// emptyFrame has room for size bytes, and may grow.
+func emptyFrame(size int) *frame {
+	class := max(bits.Len(uint(max(size, 1)-1)), smallestFrame)
 	if class > largestFrame {
-		return &frame{data: append([]byte(nil), data...)}
+		return &frame{data: make([]byte, 0, size)}
 	}
 	f, _ := framePools[class].Get().(*frame)
 	if f == nil {
 		f = &frame{data: make([]byte, 0, 1<<class)}
 	}
-	f.data = append(f.data[:0], data...)
 	return f
 }
 
@@ -75,7 +81,8 @@ func (f *frame) free() {
 		f.epoch = nil
 	}
 	f.queued = time.Time{}
-	if class := bits.Len(uint(cap(f.data) - 1)); class <= largestFrame {
+	if class := bits.Len(uint(cap(f.data))) - 1; class <= largestFrame { // rounded down, if it has grown
+		f.data = f.data[:0]
 		framePools[class].Put(f)
 	}
 }

@@ -21,7 +21,7 @@ func (c *conn) register(m codec.Registration) {
 	}
 	if !c.owns(m.UUID) && len(c.clients) >= c.cfg.maxRegistrations {
 		n.refusedRegistrations.Add(1)
-		c.reply(c.s.answerCrowded)
+		c.reply(newFrame(c.s.answerCrowded))
 		return
 	}
 	if !c.s.places.register(c.place, user.ID, c.s.config()) {

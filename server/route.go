@@ -81,37 +81,37 @@ func (c *conn) deliver(frame []byte, e *codec.Envelope) verdict {
 	if to.user != c.user.ID {
 		return otherUser
 	}
-	if !e.Verbatim() {
-		c.scratch = e.Append(c.scratch[:0])
-		frame = c.scratch
-		if len(frame) > maxFrameBytes {
-			return tooLarge
-		}
+	f := emptyFrame(len(frame))
+	if e.Verbatim() {
+		f.data = append(f.data, frame...)
+	} else if f.data = e.Append(f.data); len(f.data) > maxFrameBytes {
+		f.free()
+		return tooLarge
 	}
 	if dest == c && !c.echoes.idle() {
-		return c.echo(frame)
+		return c.echo(f)
 	}
-	return c.send(dest, frame)
+	return c.send(dest, f)
 }
 
 // echo holds a message to oneself until what was sent before it has got through.
 // It waits for room, which holds up nobody but c.
-func (c *conn) echo(frame []byte) verdict {
-	for held := c.echoes.bytes.Load(); held > 0 && held+int64(len(frame)) > int64(c.cfg.queueBytes); held = c.echoes.bytes.Load() {
+func (c *conn) echo(f *frame) verdict {
+	for held := c.echoes.bytes.Load(); held > 0 && held+int64(len(f.data)) > int64(c.cfg.queueBytes); held = c.echoes.bytes.Load() {
 		select {
 		case <-c.echoes.written:
 		case <-c.ctx.Done():
+			f.free()
 			return noVerdict
 		}
 	}
-	c.echoes.hold(newFrame(frame))
+	c.echoes.hold(f)
 	return delivered
 }
 
-// send puts frame into dest's queue. It waits for room, but not for long, and
+// send puts f into dest's queue. It waits for room, but not for long, and
 // not for a peer that has kept somebody waiting in vain and has not caught up.
-func (c *conn) send(dest *conn, frame []byte) verdict {
-	f := newFrame(frame)
+func (c *conn) send(dest *conn, f *frame) verdict {
 	if dest != c {
 		f.epoch = c.echoes.current
 		f.epoch.open.Add(1)
@@ -149,35 +149,31 @@ func (c *conn) bounce(frame []byte, e *codec.Envelope, v verdict) {
 	if hidden, ok := c.s.oddities.bounced[v].allow(); ok {
 		c.cfg.logger.Warn("bounced", "conn", c.id, "from", e.SourceUUID, "to", e.PeerUUID, "reason", v.text(e), "hidden", hidden)
 	}
-	c.scratch = appendBounce(c.scratch[:0], frame, e, v)
-	c.reply(c.scratch)
+	c.reply(newBounce(frame, e, v))
 }
 
-// appendBounce appends the message in frame with its error set. A message so
-// large that it would not fit into a frame any more goes without its
-// description.
-func appendBounce(dst, frame []byte, e *codec.Envelope, v verdict) []byte {
-	start := len(dst)
-	dst = e.AppendBounce(dst, v.text(e))
-	if len(dst)-start <= maxFrameBytes {
-		return dst
+// newBounce returns the message in data with its error set. A message so large that
+// it would not fit into a frame any more goes without its description.
+func newBounce(data []byte, e *codec.Envelope, v verdict) *frame {
+	text := v.text(e)
+	f := emptyFrame(len(data) + len(text))
+	if f.data = e.AppendBounce(f.data, text); len(f.data) <= maxFrameBytes {
+		return f
 	}
-	m, err := codec.DecodePeerConnection(frame)
+	m, err := codec.DecodePeerConnection(data)
 	if err != nil {
 		panic(err) // it was decoded before
 	}
-	m.Description, m.Error = "", v.text(e)
-	short, err := m.Append(dst[:start])
-	if err != nil {
-		return dst // as well as it can be said
+	m.Description, m.Error = "", text
+	if short, err := m.Append(nil); err == nil { // else this is as well as it can be said
+		f.data = short
 	}
-	return short
+	return f
 }
 
-// reply puts frame into c's own queue. It waits until there is room: that
+// reply puts f into c's own queue. It waits until there is room: that
 // holds up nobody but c, and if the peer does not read, c ends.
-func (c *conn) reply(frame []byte) {
-	f := newFrame(frame)
+func (c *conn) reply(f *frame) {
 	if err := c.put(c.ctx, f); err != nil {
 		f.free()
 	}

@@ -157,7 +157,6 @@ func size(frames []*frame) (bytes int64) {
 // giveBack bounces frames to their senders: the peer has left without them. It
 // waits for senders whose queue is full; one that does not read ends soon.
 func (c *conn) giveBack(frames []*frame) {
-	var bounce []byte
 	for _, f := range frames {
 		if f.epoch == nil {
 			continue // an answer to c itself, or a bounce
@@ -172,8 +171,7 @@ func (c *conn) giveBack(frames []*frame) {
 				sender = again.conn
 			}
 		}
-		bounce = appendBounce(bounce[:0], f.data, &e, unknownPeer)
-		back := newFrame(bounce)
+		back := newBounce(f.data, &e, unknownPeer)
 		if sender.put(sender.ctx, back) == nil {
 			c.s.stats.givenBack.Add(1)
 			continue
