@@ -45,24 +45,23 @@ const (
 // A conn is one connection. A goroutine of its own runs read; another one runs
 // write while there is something to write.
 type conn struct {
-	s      *Server
-	cfg    *config // of when it was opened
-	ws     transport.Conn
-	id     uint64
-	remote string    // its address, for the log
-	asked  time.Time // for the connection
-	opened time.Time
-	place  *place
-	queue  *queue // what is to be written to it
-	echoes echoes // what it has sent to itself
+	s       *Server
+	cfg     *config // of when it was opened
+	ws      transport.Conn
+	id      uint64
+	remote  string        // its address, for the log
+	asked   time.Time     // for the connection
+	opening time.Duration // how long that took
+	place   *place
+	queue   *queue // what is to be written to it
+	echoes  echoes // what it has sent to itself
 
 	credentials *Credentials // nil without an Authenticator
 	in, out     traffic
 
 	// The reader's.
-	messages rate
-	bytes    rate
-	greeted  bool // its first registration was answered
+	rates   *rates // nil: there is no limit
+	greeted bool   // its first registration was answered
 
 	writing atomic.Int32   // asleep, writing or asked
 	pending sync.WaitGroup // the last writer, and timers

@@ -48,7 +48,7 @@ func (c *conn) describe() Connection {
 		ID:            c.id,
 		RemoteAddr:    c.remote,
 		User:          c.user,
-		Opened:        c.opened,
+		Opened:        c.asked.Add(c.opening),
 		Clients:       slices.Clone(c.clients),
 		QueuedBytes:   c.queue.Stats().Bytes,
 		Behind:        c.behind.Load(),

@@ -32,18 +32,17 @@ func (e *epoch) done(n int64) {
 
 // echoes are the messages of a connection to itself.
 type echoes struct {
-	current *epoch        // the reader's
-	bytes   atomic.Int64  // of those held or released, and not yet written
-	written chan struct{} // 1 slot, never closed: some were written
+	current *epoch       // the reader's
+	bytes   atomic.Int64 // of those held or released, and not yet written
 
 	mu       sync.Mutex
-	released []*frame // to be written, in order
+	released []*frame      // to be written, in order
+	written  chan struct{} // 1 slot, never closed: some were written; made by room
 }
 
 func (e *echoes) init(owner *conn) {
 	e.current = &epoch{owner: owner}
 	e.current.open.Store(1)
-	e.written = make(chan struct{}, 1)
 }
 
 // idle reports that nothing is on its way: an echo need not be held.
@@ -88,10 +87,32 @@ func (e *echoes) take() []*frame {
 	return taken
 }
 
+// full reports that n more bytes have to wait for room.
+func (e *echoes) full(n, limit int) bool {
+	held := e.bytes.Load()
+	return held > 0 && held+int64(n) > int64(limit)
+}
+
+// room returns a channel that receives when there is more room than before the
+// call.
+func (e *echoes) room() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.written == nil {
+		e.written = make(chan struct{}, 1)
+	}
+	return e.written
+}
+
 // wrote makes room for as many bytes.
 func (e *echoes) wrote(bytes int64) {
-	if bytes > 0 {
-		e.bytes.Add(-bytes)
+	if bytes == 0 {
+		return
+	}
+	e.bytes.Add(-bytes)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.written != nil {
 		notify(e.written)
 	}
 }

@@ -5,8 +5,19 @@ import (
 	"time"
 )
 
+// rates are the limits on what a connection sends. Its reader uses them.
+type rates struct{ messages, bytes rate }
+
+// newRates returns nil if there is no limit.
+func newRates(cfg *config) *rates {
+	if cfg.messageRate == 0 && cfg.byteRate == 0 {
+		return nil
+	}
+	return &rates{newRate(cfg.messageRate), newRate(cfg.byteRate)}
+}
+
 // A rate is a token bucket: so much a second, and a second's worth at once. The
-// zero value has no limit. One goroutine uses it.
+// zero value has no limit.
 type rate struct {
 	perSecond float64
 	left      float64 // below zero: how much has to be waited for
@@ -33,18 +44,19 @@ func (r *rate) take(n int, now time.Time) time.Duration {
 // pace holds the reader up when the peer sends more than it may. It holds up
 // nobody but the peer, whose socket is not read meanwhile.
 func (c *conn) pace(bytes int) {
-	if c.messages.perSecond == 0 && c.bytes.perSecond == 0 {
+	r := c.rates
+	if r == nil {
 		return
 	}
 	now := time.Now()
-	wait := max(c.messages.take(1, now), c.bytes.take(bytes, now))
+	wait := max(r.messages.take(1, now), r.bytes.take(bytes, now))
 	if wait < minPause {
 		return // a timer is not worth it yet; what is owed stays owed
 	}
 	c.s.stats.throttled.Add(1)
 	if hidden, ok := c.s.oddities.fast.allow(); ok {
 		c.cfg.logger.Info("a connection sends more than it may, and is read more slowly", "conn", c.id, "remote", c.remote,
-			"messages_per_second", c.messages.perSecond, "bytes_per_second", c.bytes.perSecond, "hidden", hidden)
+			"messages_per_second", r.messages.perSecond, "bytes_per_second", r.bytes.perSecond, "hidden", hidden)
 	}
 	pause(c.ctx, wait)
 }

@@ -97,9 +97,14 @@ func (c *conn) deliver(frame []byte, e *codec.Envelope) verdict {
 // echo holds a message to oneself until what was sent before it has got through.
 // It waits for room, which holds up nobody but c.
 func (c *conn) echo(f *frame) verdict {
-	for held := c.echoes.bytes.Load(); held > 0 && held+int64(len(f.data)) > int64(c.cfg.queueBytes); held = c.echoes.bytes.Load() {
+	var room <-chan struct{}
+	for c.echoes.full(len(f.data), c.cfg.queueBytes) {
+		if room == nil {
+			room = c.echoes.room()
+			continue // there may be some since
+		}
 		select {
-		case <-c.echoes.written:
+		case <-room:
 		case <-c.ctx.Done():
 			f.free()
 			return noVerdict

@@ -216,9 +216,9 @@ const maxShutdownGap = 10 * time.Millisecond
 
 // open makes a connection what it has to be to be served.
 func (s *Server) open(c *conn) {
-	c.opened = time.Now()
+	c.opening = time.Since(c.asked)
 	c.queue = newQueue(c.cfg.queueBytes)
-	c.messages, c.bytes = newRate(c.cfg.messageRate), newRate(c.cfg.byteRate)
+	c.rates = newRates(c.cfg)
 	c.echoes.init(c)
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.pending.Add(1)
