@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 
 	"github.com/seed73300619/relay/bench/servers"
 )
@@ -19,7 +21,8 @@ type script struct {
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
 	said   *json.Decoder
-	stderr bytes.Buffer // to be read after Wait
+	wait   func() error // for its end; may be called by many
+	stderr bytes.Buffer // to be read after wait
 }
 
 // startScript starts a script, and takes the first thing it says. The end of ctx
@@ -31,6 +34,7 @@ func startScript(ctx context.Context, source string, first any, args ...string) 
 	}
 	interpreter := filepath.Join(root, ".venv", "bin", "python")
 	s := &script{cmd: exec.CommandContext(ctx, interpreter, append([]string{"-c", source}, args...)...)}
+	s.wait = sync.OnceValue(s.cmd.Wait)
 	s.cmd.Env = append(os.Environ(), "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
 	s.cmd.Stderr = &s.stderr
 	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
@@ -69,17 +73,18 @@ func (s *script) hear(value any) error {
 // died ends a script of which nothing more can be had.
 func (s *script) died(err error) error {
 	s.cmd.Process.Kill()
-	s.cmd.Wait()
-	return fmt.Errorf("python %v: %w; %s", s.cmd.Args[3:], err, bytes.TrimSpace(s.stderr.Bytes()))
+	return errors.Join(err, s.ended())
 }
 
 // close has the script end, and waits for it.
 func (s *script) close() error {
-	if s.cmd.ProcessState != nil {
-		return nil // it has died
-	}
 	s.stdin.Close()
-	if err := s.cmd.Wait(); err != nil {
+	return s.ended()
+}
+
+// ended waits until the script has ended, and returns what was wrong with that.
+func (s *script) ended() error {
+	if err := s.wait(); err != nil {
 		return fmt.Errorf("python %v: %w; %s", s.cmd.Args[3:], err, bytes.TrimSpace(s.stderr.Bytes()))
 	}
 	return nil
