@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/seed73300619/relay/bench/child"
+	"github.com/seed73300619/relay/bench/payloads"
 )
 
 const crowdRole = "fleet-clients"
@@ -94,10 +95,10 @@ type speech struct{ Messages, Size int }
 func (c *crowd) talk(ctx context.Context, s speech) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	p := newPayloads(s.Size)
-	want := make([]sum, len(c.members)) // not while the time runs
+	p := payloads.New(s.Size)
+	want := make([]payloads.Sum, len(c.members)) // not while the time runs
 	for i := range want {
-		want[i] = p.of(i^1, s.Messages)
+		want[i] = p.Sum(i^1, s.Messages)
 	}
 	start := time.Now()
 	g, ctx := errgroup.WithContext(ctx)
@@ -118,10 +119,10 @@ func (c *crowd) talk(ctx context.Context, s speech) (time.Duration, error) {
 }
 
 // heard checks what the i-th member has received.
-func heard(i int, got, want sum, err error) error {
+func heard(i int, got, want payloads.Sum, err error) error {
 	switch {
 	case err != nil:
-		return fmt.Errorf("member %d receives: %w (%d of %d had come)", i, err, got.messages, want.messages)
+		return fmt.Errorf("member %d receives: %w (%d of %d had come)", i, err, got.Messages, want.Messages)
 	case got != want:
 		return fmt.Errorf("member %d has received %+v, want %+v", i, got, want)
 	}
@@ -134,7 +135,7 @@ type latency struct{ P50, P99 time.Duration }
 // whisper has one member after another say one thing to its partner, and wait
 // until that has heard it.
 func (c *crowd) whisper(ctx context.Context, s speech) (latency, error) {
-	p := newPayloads(s.Size)
+	p := payloads.New(s.Size)
 	took := make([]time.Duration, s.Messages)
 	for n := range took {
 		i := n * stride % len(c.members)
@@ -144,7 +145,7 @@ func (c *crowd) whisper(ctx context.Context, s speech) (latency, error) {
 		}
 		got, err := c.members[i^1].receive(ctx, 1)
 		took[n] = time.Since(start)
-		if err := heard(i^1, got, p.of(i, 1), err); err != nil {
+		if err := heard(i^1, got, p.Sum(i, 1), err); err != nil {
 			return latency{}, err
 		}
 	}

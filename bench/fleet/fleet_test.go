@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed73300619/relay/bench/child"
+	"github.com/seed73300619/relay/bench/payloads"
 	"github.com/seed73300619/relay/bench/servers"
 	"github.com/seed73300619/relay/bench/turns"
 )
@@ -43,16 +44,16 @@ func TestEachSideTakesItsTurn(t *testing.T) {
 // stub is a member whose partner says what it is told to.
 type stub struct {
 	member
-	said sum
+	said payloads.Sum
 }
 
-func (m stub) send(context.Context, int, *payloads) error { return nil }
-func (m stub) receive(context.Context, int) (sum, error)  { return m.said, nil }
-func (m stub) reach(context.Context) error                { return nil }
+func (m stub) send(context.Context, int, *payloads.Set) error     { return nil }
+func (m stub) receive(context.Context, int) (payloads.Sum, error) { return m.said, nil }
+func (m stub) reach(context.Context) error                        { return nil }
 
 func TestWhatIsSaidToAnotherIsNoticed(t *testing.T) {
-	p := newPayloads(64)
-	c := &crowd{members: []member{stub{said: p.of(1, 1)}, stub{said: p.of(0, 1)}}}
+	p := payloads.New(64)
+	c := &crowd{members: []member{stub{said: p.Sum(1, 1)}, stub{said: p.Sum(0, 1)}}}
 	if _, err := c.talk(t.Context(), speech{1, 64}); err != nil {
 		t.Error(err)
 	}
@@ -62,7 +63,7 @@ func TestWhatIsSaidToAnotherIsNoticed(t *testing.T) {
 	if _, err := c.present(t.Context(), struct{}{}); err != nil {
 		t.Error(err)
 	}
-	c.members[1] = stub{said: p.of(2, 1)}
+	c.members[1] = stub{said: p.Sum(2, 1)}
 	if _, err := c.talk(t.Context(), speech{1, 64}); err == nil || !strings.Contains(err.Error(), "member 1 has received") {
 		t.Errorf("talk: %v", err)
 	}

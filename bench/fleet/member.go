@@ -12,14 +12,15 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/seed73300619/relay"
+	"github.com/seed73300619/relay/bench/payloads"
 )
 
 // A member is a client. Two that follow each other talk to each other.
 type member interface {
 	// send hands over n payloads for its partner, beginning with its first.
-	send(ctx context.Context, n int, p *payloads) error
+	send(ctx context.Context, n int, p *payloads.Set) error
 	// receive takes n messages and returns their sum.
-	receive(ctx context.Context, n int) (sum, error)
+	receive(ctx context.Context, n int) (payloads.Sum, error)
 	// reach returns when the server has answered.
 	reach(ctx context.Context) error
 	// watch tells w from now on what becomes of its connection.
@@ -56,11 +57,11 @@ func address(i int) (id uuid.UUID) {
 	return id
 }
 
-func (m *relayMember) send(ctx context.Context, n int, p *payloads) error {
+func (m *relayMember) send(ctx context.Context, n int, p *payloads.Set) error {
 	outbox := m.Outbox()
 	for i := range n {
 		select {
-		case outbox <- relay.Message{PeerUUID: m.partner, Description: p.text[(m.i+i)%distinct]}:
+		case outbox <- relay.Message{PeerUUID: m.partner, Description: p.Text[(m.i+i)%payloads.Distinct]}:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -68,9 +69,9 @@ func (m *relayMember) send(ctx context.Context, n int, p *payloads) error {
 	return nil
 }
 
-func (m *relayMember) receive(ctx context.Context, n int) (s sum, err error) {
+func (m *relayMember) receive(ctx context.Context, n int) (s payloads.Sum, err error) {
 	inbox, scratch := m.Inbox(), []byte(nil)
-	for s.messages < n {
+	for s.Messages < n {
 		select {
 		case came, ok := <-inbox:
 			if !ok {
@@ -80,7 +81,7 @@ func (m *relayMember) receive(ctx context.Context, n int) (s sum, err error) {
 				return s, fmt.Errorf("a message of %v, not of the partner: %s", came.SourceUUID, came.Error)
 			}
 			scratch = append(scratch[:0], came.Description...)
-			s.add(scratch)
+			s.Add(scratch)
 		case <-ctx.Done():
 			return s, fmt.Errorf("%w: %v, %+v", context.Cause(ctx), m.State(), m.Stats())
 		}
@@ -144,23 +145,23 @@ func (d natsDialer) Dial(network, address string) (net.Conn, error) {
 
 func subject(i int) string { return fmt.Sprint("member.", i) }
 
-func (m *natsMember) send(_ context.Context, n int, p *payloads) error {
+func (m *natsMember) send(_ context.Context, n int, p *payloads.Set) error {
 	for i := range n {
-		if err := m.Publish(m.partner, p.bytes[(m.i+i)%distinct]); err != nil {
+		if err := m.Publish(m.partner, p.Bytes[(m.i+i)%payloads.Distinct]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (m *natsMember) receive(ctx context.Context, n int) (s sum, err error) {
-	for s.messages < n {
+func (m *natsMember) receive(ctx context.Context, n int) (s payloads.Sum, err error) {
+	for s.Messages < n {
 		select {
 		case came, ok := <-m.arrived:
 			if !ok {
 				return s, errors.New("unsubscribed")
 			}
-			s.add(came.Data)
+			s.Add(came.Data)
 		case <-ctx.Done():
 			return s, fmt.Errorf("%w: %v, %+v, last error: %v", context.Cause(ctx), m.Status(), m.Stats(), m.LastError())
 		}

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/coder/websocket"
+
+	"github.com/seed73300619/relay/bench/payloads"
 )
 
 // coderLane is the same hops on coder/websocket, which does not compress unless
@@ -66,24 +68,24 @@ func passCoder(from, to *websocket.Conn) {
 	}
 }
 
-func (l *coderLane) send(ctx context.Context, n int, p *payloads) error {
+func (l *coderLane) send(ctx context.Context, n int, p *payloads.Set) error {
 	defer context.AfterFunc(ctx, func() { l.from.CloseNow() })()
 	for i := range n {
-		if err := l.from.Write(unbound, websocket.MessageText, p.bytes[i%distinct]); err != nil {
+		if err := l.from.Write(unbound, websocket.MessageText, p.Bytes[i%payloads.Distinct]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *coderLane) receive(ctx context.Context, n int) (s sum, err error) {
+func (l *coderLane) receive(ctx context.Context, n int) (s payloads.Sum, err error) {
 	defer context.AfterFunc(ctx, func() { l.to.CloseNow() })()
-	for s.messages < n {
+	for s.Messages < n {
 		_, p, err := l.to.Read(unbound)
 		if err != nil {
 			return s, err
 		}
-		s.add(p)
+		s.Add(p)
 	}
 	return s, nil
 }

@@ -14,6 +14,8 @@ import (
 	"tailscale.com/net/netmon"
 	"tailscale.com/types/key"
 	"tailscale.com/types/logger"
+
+	"github.com/seed73300619/relay/bench/payloads"
 )
 
 // derpLane is Tailscale's DERP, over plain HTTP as ours is. Its server keeps a
@@ -84,7 +86,7 @@ func dialDERP(ctx context.Context, url string) (*derphttp.Client, error) {
 	return nil, err
 }
 
-func (l *derpLane) send(ctx context.Context, n int, p *payloads) error {
+func (l *derpLane) send(ctx context.Context, n int, p *payloads.Set) error {
 	defer context.AfterFunc(ctx, func() { l.from.Close() })()
 	to := l.to.SelfPublicKey()
 	for i := range n {
@@ -95,21 +97,21 @@ func (l *derpLane) send(ctx context.Context, n int, p *payloads) error {
 				return ctx.Err()
 			}
 		}
-		if err := l.from.Send(to, p.bytes[i%distinct]); err != nil {
+		if err := l.from.Send(to, p.Bytes[i%payloads.Distinct]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *derpLane) receive(ctx context.Context, n int) (s sum, err error) {
+func (l *derpLane) receive(ctx context.Context, n int) (s payloads.Sum, err error) {
 	defer context.AfterFunc(ctx, func() { l.to.Close() })()
-	for s.messages < n {
+	for s.Messages < n {
 		packet, err := l.next()
 		if err != nil {
 			return s, err
 		}
-		s.add(packet)
+		s.Add(packet)
 		<-l.window
 	}
 	return s, nil

@@ -12,6 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/seed73300619/relay"
+	"github.com/seed73300619/relay/bench/payloads"
 	"github.com/seed73300619/relay/bench/turns"
 	"github.com/seed73300619/relay/codec"
 )
@@ -19,14 +20,10 @@ import (
 // Sending is P2: what a client can get rid of.
 func Sending(quick bool) turns.Measurement {
 	m := turns.Measurement{ID: "P2", Title: "Outbox → a socket that is drained, typed"}
-	for i, size := range []int{64, 1 << 10, 16 << 10} {
-		n := []int{600_000, 300_000, 60_000}[i]
-		if quick {
-			n /= 100
-		}
-		p := newPayloads(size)
+	for _, size := range sizes {
+		n, p := 2*size.messages(quick), payloads.New(size.bytes) // no relay holds it up
 		m.Cases = append(m.Cases, turns.Case{
-			Name: []string{"64 B", "1 KB", "16 KB"}[i], Unit: "messages/s", Figures: []string{""},
+			Name: size.name, Unit: "messages/s", Figures: []string{""},
 			Sides: []turns.Side{
 				{Name: "relay", Turn: oneWay(openDrainedRelay, n, p)},
 				{Name: "gorilla, frames beforehand", Goals: []turns.Goal{{ID: "P2", AtLeast: 2}}, Turn: oneWay(openDrainedGorilla(64<<10), n, p)},
@@ -144,14 +141,14 @@ func (d *drain) frame() ([]byte, error) {
 	return nil, errors.New("a message without an end")
 }
 
-func (d *drain) receive(ctx context.Context, n int) (s sum, err error) {
+func (d *drain) receive(ctx context.Context, n int) (s payloads.Sum, err error) {
 	defer context.AfterFunc(ctx, func() { d.conn.Close() })()
-	for s.messages < n {
+	for s.Messages < n {
 		description, err := d.next()
 		if err != nil {
 			return s, err
 		}
-		s.add(description)
+		s.Add(description)
 	}
 	return s, nil
 }
@@ -186,7 +183,7 @@ func openDrainedRelay(ctx context.Context) (lane, error) {
 	return l, err
 }
 
-func (l *drainedRelay) send(ctx context.Context, n int, p *payloads) error {
+func (l *drainedRelay) send(ctx context.Context, n int, p *payloads.Set) error {
 	return sendAll(l.from, l.to, n, p)
 }
 
@@ -232,7 +229,7 @@ func introduce(conn *websocket.Conn, client codec.Registration) error {
 	return err
 }
 
-func (l *drainedGorilla) send(ctx context.Context, n int, p *payloads) error {
+func (l *drainedGorilla) send(ctx context.Context, n int, p *payloads.Set) error {
 	for i := range n {
 		if err := l.from.WriteMessage(websocket.TextMessage, l.frames.frame(i, p)); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/seed73300619/relay"
+	"github.com/seed73300619/relay/bench/payloads"
 	"github.com/seed73300619/relay/bench/turns"
 )
 
@@ -24,7 +25,7 @@ func FanIn(quick bool) turns.Measurement {
 		if quick {
 			n /= 50
 		}
-		p := newPayloads(size)
+		p := payloads.New(size)
 		m.Cases = append(m.Cases, turns.Case{
 			Name: []string{"64 B", "1 KB"}[i], Unit: "messages/s", Figures: []string{""},
 			Sides: []turns.Side{
@@ -54,7 +55,7 @@ type sender struct {
 
 // gathering returns the turn of a fan-in: messages per second in all, from the
 // first that is sent until the last was received, after a warm-up.
-func gathering(open func(context.Context) (fanIn, error), n int, p *payloads) func(context.Context) ([]float64, error) {
+func gathering(open func(context.Context) (fanIn, error), n int, p *payloads.Set) func(context.Context) ([]float64, error) {
 	return func(ctx context.Context) (_ []float64, err error) {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 		defer cancel()
@@ -77,10 +78,10 @@ func gathering(open func(context.Context) (fanIn, error), n int, p *payloads) fu
 
 // gather has each sender send n messages, and checks that all of each have come,
 // in order.
-func gather(ctx context.Context, f fanIn, n int, p *payloads) (time.Duration, error) {
-	sums := make(map[uuid.UUID]*sum)
+func gather(ctx context.Context, f fanIn, n int, p *payloads.Set) (time.Duration, error) {
+	sums := make(map[uuid.UUID]*payloads.Sum)
 	for _, s := range f.senders() {
-		sums[s.UUID()] = new(sum)
+		sums[s.UUID()] = new(payloads.Sum)
 	}
 	var sending errgroup.Group // ends with the clients, if not before
 	start := time.Now()
@@ -98,13 +99,13 @@ func gather(ctx context.Context, f fanIn, n int, p *payloads) (time.Duration, er
 			return 0, errors.New("not from a sender: " + m.Error)
 		}
 		scratch = append(scratch[:0], m.Description...)
-		s.add(scratch)
+		s.Add(scratch)
 	}
 	took := time.Since(start)
 	if err := sending.Wait(); err != nil {
 		return 0, fmt.Errorf("send: %w", err)
 	}
-	want := p.of(n)
+	want := p.Sum(0, n)
 	for _, got := range sums {
 		if *got != want {
 			return 0, fmt.Errorf("%+v arrived of one sender, want %+v", *got, want)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed73300619/relay"
+	"github.com/seed73300619/relay/bench/payloads"
 )
 
 // leaky is a fan-in that loses the first message that arrives, or mistakes it
@@ -37,7 +38,7 @@ func (l *leaky) next(ctx context.Context) (relay.Message, error) {
 
 func testFanIn(t *testing.T, open func(context.Context) (fanIn, error)) {
 	const n = 100
-	p := newPayloads(64)
+	p := payloads.New(64)
 	t.Run("whole", func(t *testing.T) {
 		rate, err := gathering(open, n, p)(t.Context())
 		if err != nil || len(rate) != 1 || rate[0] <= 0 {

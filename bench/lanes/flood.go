@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
+	"github.com/seed73300619/relay/bench/payloads"
 	"github.com/seed73300619/relay/bench/turns"
 )
 
@@ -16,14 +16,10 @@ import (
 // ours makes the sender wait.
 func Flood(quick bool) turns.Measurement {
 	m := turns.Measurement{ID: "P1d", Title: "one way, flooded: what arrives, and how fast"}
-	for i, size := range []int{64, 1 << 10, 16 << 10} {
-		n := []int{300_000, 150_000, 30_000}[i]
-		if quick {
-			n /= 50
-		}
-		p := newPayloads(size)
+	for _, size := range sizes {
+		n, p := size.messages(quick), payloads.New(size.bytes)
 		m.Cases = append(m.Cases, turns.Case{
-			Name:    []string{"64 B", "1 KB", "16 KB"}[i],
+			Name:    size.name,
 			Figures: []string{"goodput", "arrived"}, Units: []string{"messages/s", "%"},
 			Sides: []turns.Side{
 				{Name: "relay", Goals: []turns.Goal{{ID: "P1d", Figure: 1, AtLeast: 100}}, Turn: floodRelay(n, p)},
@@ -35,7 +31,7 @@ func Flood(quick bool) turns.Measurement {
 }
 
 // floodRelay sends as always: it is never told to slow down, but by its Outbox.
-func floodRelay(n int, p *payloads) func(context.Context) ([]float64, error) {
+func floodRelay(n int, p *payloads.Set) func(context.Context) ([]float64, error) {
 	turn := oneWay(openRelay, n, p)
 	return func(ctx context.Context) ([]float64, error) {
 		rate, err := turn(ctx)
@@ -46,7 +42,7 @@ func floodRelay(n int, p *payloads) func(context.Context) ([]float64, error) {
 	}
 }
 
-func floodDERP(n int, p *payloads) func(context.Context) ([]float64, error) {
+func floodDERP(n int, p *payloads.Set) func(context.Context) ([]float64, error) {
 	return func(ctx context.Context) (_ []float64, err error) {
 		l, err := dialDERPLane(ctx, derpQueue, nil)
 		if err != nil {
@@ -67,7 +63,7 @@ var last = []byte("this was the last")
 
 // flood sends n messages without waiting for anybody, and returns how many
 // arrived.
-func (l *derpLane) flood(ctx context.Context, n int, p *payloads) (arrived int, took time.Duration, err error) {
+func (l *derpLane) flood(ctx context.Context, n int, p *payloads.Set) (arrived int, took time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	sent := make(chan error, 1)
@@ -90,7 +86,7 @@ func (l *derpLane) flood(ctx context.Context, n int, p *payloads) (arrived int, 
 	return arrived, took, errors.Join(err, <-sent)
 }
 
-func (l *derpLane) receiveUntilLast(ctx context.Context, p *payloads) (arrived int, err error) {
+func (l *derpLane) receiveUntilLast(ctx context.Context, p *payloads.Set) (arrived int, err error) {
 	defer context.AfterFunc(ctx, func() { l.to.Close() })()
 	for {
 		packet, err := l.next()
@@ -100,19 +96,9 @@ func (l *derpLane) receiveUntilLast(ctx context.Context, p *payloads) (arrived i
 		if bytes.Equal(packet, last) {
 			return arrived, nil
 		}
-		if !p.have(packet) {
+		if !p.Has(packet) {
 			return arrived, fmt.Errorf("%.40q… arrived, which nobody has sent", packet)
 		}
 		arrived++
 	}
-}
-
-// have reports whether p is among the payloads, which begin with their number.
-func (p *payloads) have(payload []byte) bool {
-	const digits = 8
-	if len(payload) < digits {
-		return false
-	}
-	i, err := strconv.Atoi(string(payload[:digits]))
-	return err == nil && i >= 0 && i < distinct && bytes.Equal(payload, p.bytes[i])
 }

@@ -6,12 +6,13 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed73300619/relay"
+	"github.com/seed73300619/relay/bench/payloads"
 )
 
 // frames are messages that have been encoded before the clock starts.
 type frames struct {
-	head []byte    // what stands before the description in each
-	of   *payloads // what has been encoded
+	head []byte        // what stands before the description in each
+	of   *payloads.Set // what has been encoded
 	all  [][]byte
 }
 
@@ -27,14 +28,14 @@ func newFrames(source uuid.UUID, name string, peer uuid.UUID) *frames {
 }
 
 // frame returns message i of p. The first call with p, in the warm-up, encodes all.
-func (f *frames) frame(i int, p *payloads) []byte {
+func (f *frames) frame(i int, p *payloads.Set) []byte {
 	if f.of != p {
 		f.of, f.all = p, nil
-		for _, text := range p.text {
+		for _, text := range p.Text {
 			f.all = append(f.all, []byte(string(f.head)+text+tail))
 		}
 	}
-	return f.all[i%distinct]
+	return f.all[i%payloads.Distinct]
 }
 
 // description returns the description in a frame with a head of the same length,

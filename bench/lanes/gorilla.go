@@ -6,6 +6,8 @@ import (
 	"net/http"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/seed73300619/relay/bench/payloads"
 )
 
 // gorillaLane is the same hops on bare gorilla connections: a server that passes
@@ -73,23 +75,23 @@ func pass(from, to *websocket.Conn) {
 	}
 }
 
-func (l *gorillaLane) send(ctx context.Context, n int, p *payloads) error {
+func (l *gorillaLane) send(ctx context.Context, n int, p *payloads.Set) error {
 	for i := range n {
-		if err := l.from.WriteMessage(websocket.TextMessage, p.bytes[i%distinct]); err != nil {
+		if err := l.from.WriteMessage(websocket.TextMessage, p.Bytes[i%payloads.Distinct]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *gorillaLane) receive(ctx context.Context, n int) (s sum, err error) {
+func (l *gorillaLane) receive(ctx context.Context, n int) (s payloads.Sum, err error) {
 	defer context.AfterFunc(ctx, func() { l.to.Close() })()
-	for s.messages < n {
+	for s.Messages < n {
 		_, p, err := l.to.ReadMessage()
 		if err != nil {
 			return s, err
 		}
-		s.add(p)
+		s.Add(p)
 	}
 	return s, nil
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/lxzan/gws"
+
+	"github.com/seed73300619/relay/bench/payloads"
 )
 
 // gwsLane is the same hops on gws, which calls back for each message. It does
@@ -82,27 +84,27 @@ func (e *gwsEnd) OnClose(*gws.Conn, error) { e.other.NetConn().Close() }
 // gwsReceiver counts as many messages as are wanted, again and again.
 type gwsReceiver struct {
 	gws.BuiltinEventHandler
-	want  chan int      // taken at the first message; closed by the lane's close
-	got   chan sum      // given at the last; never closed
-	ended chan struct{} // closed when nothing more can come, because of err
+	want  chan int          // taken at the first message; closed by the lane's close
+	got   chan payloads.Sum // given at the last; never closed
+	ended chan struct{}     // closed when nothing more can come, because of err
 	err   error
 
 	n int // these are of the goroutine that reads
-	s sum
+	s payloads.Sum
 }
 
 func newGWSReceiver() *gwsReceiver {
-	return &gwsReceiver{want: make(chan int), got: make(chan sum, 1), ended: make(chan struct{})}
+	return &gwsReceiver{want: make(chan int), got: make(chan payloads.Sum, 1), ended: make(chan struct{})}
 }
 
 func (r *gwsReceiver) OnMessage(_ *gws.Conn, m *gws.Message) {
 	defer m.Close()
-	if r.s.messages == 0 {
+	if r.s.Messages == 0 {
 		r.n = <-r.want
 	}
-	if r.s.add(m.Bytes()); r.s.messages == r.n {
+	if r.s.Add(m.Bytes()); r.s.Messages == r.n {
 		r.got <- r.s
-		r.s = sum{}
+		r.s = payloads.Sum{}
 	}
 }
 
@@ -111,17 +113,17 @@ func (r *gwsReceiver) OnClose(_ *gws.Conn, err error) {
 	close(r.ended)
 }
 
-func (l *gwsLane) send(ctx context.Context, n int, p *payloads) error {
+func (l *gwsLane) send(ctx context.Context, n int, p *payloads.Set) error {
 	defer context.AfterFunc(ctx, func() { l.from.NetConn().Close() })()
 	for i := range n {
-		if err := l.from.WriteMessage(gws.OpcodeText, p.bytes[i%distinct]); err != nil {
+		if err := l.from.WriteMessage(gws.OpcodeText, p.Bytes[i%payloads.Distinct]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *gwsLane) receive(ctx context.Context, n int) (sum, error) {
+func (l *gwsLane) receive(ctx context.Context, n int) (payloads.Sum, error) {
 	r := l.receiver
 	for want := r.want; ; want = nil {
 		select {
@@ -129,9 +131,9 @@ func (l *gwsLane) receive(ctx context.Context, n int) (sum, error) {
 		case s := <-r.got:
 			return s, nil
 		case <-r.ended:
-			return sum{}, r.err
+			return payloads.Sum{}, r.err
 		case <-ctx.Done():
-			return sum{}, ctx.Err()
+			return payloads.Sum{}, ctx.Err()
 		}
 	}
 }

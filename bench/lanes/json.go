@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/seed73300619/relay"
+	"github.com/seed73300619/relay/bench/payloads"
 )
 
 // jsonLane is nats.go with typed messages at both ends, by the standard library,
@@ -41,14 +42,14 @@ func openNATSWithJSON(ctx context.Context) (lane, error) {
 	return &jsonLane{l.(*natsLane), uuid.New(), uuid.New()}, nil
 }
 
-func (l *jsonLane) send(ctx context.Context, n int, p *payloads) error {
+func (l *jsonLane) send(ctx context.Context, n int, p *payloads.Set) error {
 	for i := range n {
 		frame, err := json.Marshal(wireMessage{
 			SourceUUID:      l.source,
 			SourceName:      "sender",
 			PeerUUID:        l.peer,
 			DescriptionType: relay.Offer,
-			Description:     p.text[i%distinct],
+			Description:     p.Text[i%payloads.Distinct],
 			MessageType:     peerConnection,
 		})
 		if err != nil {
@@ -61,9 +62,9 @@ func (l *jsonLane) send(ctx context.Context, n int, p *payloads) error {
 	return l.from.FlushWithContext(ctx)
 }
 
-func (l *jsonLane) receive(ctx context.Context, n int) (s sum, err error) {
+func (l *jsonLane) receive(ctx context.Context, n int) (s payloads.Sum, err error) {
 	scratch := []byte(nil)
-	for s.messages < n {
+	for s.Messages < n {
 		select {
 		case arrived := <-l.arrived:
 			m, err := l.decode(arrived)
@@ -71,7 +72,7 @@ func (l *jsonLane) receive(ctx context.Context, n int) (s sum, err error) {
 				return s, err
 			}
 			scratch = append(scratch[:0], m.Description...)
-			s.add(scratch)
+			s.Add(scratch)
 		case <-ctx.Done():
 			return s, ctx.Err()
 		}

@@ -6,10 +6,9 @@ package lanes
 import (
 	"context"
 	"fmt"
-	"hash/crc32"
-	"strings"
 	"time"
 
+	"github.com/seed73300619/relay/bench/payloads"
 	"github.com/seed73300619/relay/bench/servers"
 	"github.com/seed73300619/relay/bench/turns"
 )
@@ -18,58 +17,16 @@ import (
 type lane interface {
 	// send hands n messages over, the payloads in turn, and everything that it
 	// holds back itself; it may wait for the other end.
-	send(ctx context.Context, n int, p *payloads) error
+	send(ctx context.Context, n int, p *payloads.Set) error
 	// receive takes n messages and returns their sum.
-	receive(ctx context.Context, n int) (sum, error)
+	receive(ctx context.Context, n int) (payloads.Sum, error)
 	// close leaves nothing behind.
 	close() error
 }
 
-// payloads are what is sent: all different, all of one length, in both forms so
-// that no side pays for the conversion.
-type payloads struct {
-	text  []string
-	bytes [][]byte
-}
-
-const distinct = 1 << 10
-
-func newPayloads(size int) *payloads {
-	p := &payloads{}
-	for i := range distinct {
-		text := fmt.Sprintf("%08d ", i)
-		text = (text + strings.Repeat("v=0 o=- 46117317 2 IN IP4 127.0.0.1 ", size/36+1))[:size]
-		p.text = append(p.text, text)
-		p.bytes = append(p.bytes, []byte(text))
-	}
-	return p
-}
-
-// A sum tells whether what arrived is what was sent, in the same order.
-type sum struct {
-	messages, bytes int
-	crc             uint32
-}
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-func (s *sum) add(payload []byte) {
-	s.messages++
-	s.bytes += len(payload)
-	s.crc = crc32.Update(s.crc, castagnoli, payload)
-}
-
-// of returns the sum of the first n messages.
-func (p *payloads) of(n int) (s sum) {
-	for i := range n {
-		s.add(p.bytes[i%distinct])
-	}
-	return s
-}
-
 // oneWay returns the turn of a lane: messages per second from the first send
 // until the last was received, after a warm-up.
-func oneWay(open func(context.Context) (lane, error), n int, p *payloads) func(context.Context) ([]float64, error) {
+func oneWay(open func(context.Context) (lane, error), n int, p *payloads.Set) func(context.Context) ([]float64, error) {
 	return func(ctx context.Context) (_ []float64, err error) {
 		l, err := open(ctx)
 		if err != nil {
@@ -89,7 +46,7 @@ func oneWay(open func(context.Context) (lane, error), n int, p *payloads) func(c
 }
 
 // carry sends n messages through l and checks them.
-func carry(ctx context.Context, l lane, n int, p *payloads) (time.Duration, error) {
+func carry(ctx context.Context, l lane, n int, p *payloads.Set) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	sent := make(chan error, 1)
@@ -98,28 +55,42 @@ func carry(ctx context.Context, l lane, n int, p *payloads) (time.Duration, erro
 	got, err := l.receive(ctx, n)
 	took := time.Since(start)
 	if err != nil {
-		return 0, fmt.Errorf("receive: %w (%d of %d had come)", err, got.messages, n)
+		return 0, fmt.Errorf("receive: %w (%d of %d had come)", err, got.Messages, n)
 	}
 	if err := <-sent; err != nil {
 		return 0, fmt.Errorf("send: %w", err)
 	}
-	if want := p.of(n); got != want {
+	if want := p.Sum(0, n); got != want {
 		return 0, fmt.Errorf("%+v arrived, want %+v", got, want)
 	}
 	return took, nil
 }
 
+// A size is one of payloads.
+type size struct {
+	name    string
+	bytes   int
+	through int // how many a turn sends over a relay
+}
+
+// sizes are those that are sent one way.
+var sizes = []size{{"64 B", 64, 300_000}, {"1 KB", 1 << 10, 150_000}, {"16 KB", 16 << 10, 30_000}}
+
+// messages returns how many a turn sends.
+func (s size) messages(quick bool) int {
+	if quick {
+		return s.through / 50
+	}
+	return s.through
+}
+
 // OneWay is P1 and its kin.
 func OneWay(quick bool) turns.Measurement {
 	m := turns.Measurement{ID: "P1", Title: "one way, Outbox → relay → Inbox, typed"}
-	for i, size := range []int{64, 1 << 10, 16 << 10} {
-		n := []int{300_000, 150_000, 30_000}[i]
-		if quick {
-			n /= 50
-		}
-		p := newPayloads(size)
+	for i, size := range sizes {
+		n, p := size.messages(quick), payloads.New(size.bytes)
 		m.Cases = append(m.Cases, turns.Case{
-			Name: []string{"64 B", "1 KB", "16 KB"}[i], Unit: "messages/s", Figures: []string{""},
+			Name: size.name, Unit: "messages/s", Figures: []string{""},
 			Sides: []turns.Side{
 				{Name: "relay", Turn: oneWay(openRelay, n, p)},
 				{Name: "nats.go, raw bytes", Goals: []turns.Goal{{ID: "P1", AtLeast: 1}}, Turn: oneWay(openNATS, n, p)},

@@ -4,6 +4,9 @@ import (
 	"context"
 	"slices"
 	"testing"
+
+	"github.com/seed73300619/relay/bench/payloads"
+	"github.com/seed73300619/relay/bench/servers"
 )
 
 func TestCoder(t *testing.T) { testLane(t, openCoder) }
@@ -13,7 +16,7 @@ func TestDERP(t *testing.T)  { testLane(t, openDERP(derpQueue)) }
 func TestDERPWithADeepQueue(t *testing.T) { testLane(t, openDERP(deepDERPQueue)) }
 
 func TestPython(t *testing.T) {
-	requirePython(t)
+	servers.RequirePython(t)
 	testLane(t, openPython)
 }
 
@@ -23,17 +26,17 @@ type fakeLane struct {
 	arrived chan []byte
 }
 
-func (l *fakeLane) send(ctx context.Context, n int, p *payloads) error {
-	messages := l.fault(slices.Clone(p.bytes[:n]))
+func (l *fakeLane) send(ctx context.Context, n int, p *payloads.Set) error {
+	messages := l.fault(slices.Clone(p.Bytes[:n]))
 	for i := range n {
 		l.arrived <- messages[i]
 	}
 	return nil
 }
 
-func (l *fakeLane) receive(ctx context.Context, n int) (s sum, err error) {
-	for s.messages < n {
-		s.add(<-l.arrived)
+func (l *fakeLane) receive(ctx context.Context, n int) (s payloads.Sum, err error) {
+	for s.Messages < n {
+		s.Add(<-l.arrived)
 	}
 	return s, nil
 }
@@ -61,7 +64,7 @@ func TestWhatALaneDoesToMessagesIsFound(t *testing.T) {
 			return m
 		},
 	} {
-		_, err := carry(t.Context(), &fakeLane{do, make(chan []byte, n)}, n, newPayloads(64))
+		_, err := carry(t.Context(), &fakeLane{do, make(chan []byte, n)}, n, payloads.New(64))
 		if found := err != nil; found != (fault != "nothing") {
 			t.Errorf("a lane that %s: %v", fault, err)
 		}
@@ -71,7 +74,7 @@ func TestWhatALaneDoesToMessagesIsFound(t *testing.T) {
 // What DERP drops is not taken for an error, nor counted. Less than its queue
 // holds, the last with it, is not dropped.
 func TestFlood(t *testing.T) {
-	p := newPayloads(64)
+	p := payloads.New(64)
 	for _, n := range []int{derpQueue - 1, 5000} {
 		figures, err := floodDERP(n, p)(t.Context())
 		if err != nil || len(figures) != 2 || figures[0] <= 0 || figures[1] > 100 {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed73300619/relay/bench/payloads"
 )
 
 // lossy is a lane that loses the second message of each run.
@@ -14,19 +16,19 @@ type lossy struct {
 	short bool // nothing comes in its place
 }
 
-func (l lossy) send(ctx context.Context, n int, p *payloads) error {
+func (l lossy) send(ctx context.Context, n int, p *payloads.Set) error {
 	if l.short {
 		n--
 	}
-	return l.lane.send(ctx, n, &payloads{
-		text:  slices.Concat(p.text[:1], p.text[2:]),
-		bytes: slices.Concat(p.bytes[:1], p.bytes[2:]),
+	return l.lane.send(ctx, n, &payloads.Set{
+		Text:  slices.Concat(p.Text[:1], p.Text[2:]),
+		Bytes: slices.Concat(p.Bytes[:1], p.Bytes[2:]),
 	})
 }
 
 func testLane(t *testing.T, open func(context.Context) (lane, error)) {
 	const n = 200
-	p := newPayloads(64)
+	p := payloads.New(64)
 	t.Run("whole", func(t *testing.T) {
 		rate, err := oneWay(open, n, p)(t.Context())
 		if err != nil || len(rate) != 1 || rate[0] <= 0 {

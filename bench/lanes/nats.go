@@ -7,6 +7,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"github.com/seed73300619/relay/bench/payloads"
 )
 
 // natsLane is nats.go, as fast as it goes: bytes as they are, received over a
@@ -53,20 +55,20 @@ func serveNATS() (url string, stop func(), err error) {
 	return s.ClientURL(), func() { s.Shutdown(); s.WaitForShutdown() }, nil
 }
 
-func (l *natsLane) send(ctx context.Context, n int, p *payloads) error {
+func (l *natsLane) send(ctx context.Context, n int, p *payloads.Set) error {
 	for i := range n {
-		if err := l.from.Publish(subject, p.bytes[i%distinct]); err != nil {
+		if err := l.from.Publish(subject, p.Bytes[i%payloads.Distinct]); err != nil {
 			return err
 		}
 	}
 	return l.from.FlushWithContext(ctx)
 }
 
-func (l *natsLane) receive(ctx context.Context, n int) (s sum, err error) {
-	for s.messages < n {
+func (l *natsLane) receive(ctx context.Context, n int) (s payloads.Sum, err error) {
+	for s.Messages < n {
 		select {
 		case m := <-l.arrived:
-			s.add(m.Data)
+			s.Add(m.Data)
 		case <-ctx.Done():
 			return s, ctx.Err()
 		}

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 
+	"github.com/seed73300619/relay/bench/payloads"
 	"github.com/seed73300619/relay/bench/servers"
 )
 
@@ -15,7 +16,7 @@ import (
 type pythonLane struct {
 	relay    *servers.Python
 	from, to *script
-	payloads *payloads // that the sender has
+	payloads *payloads.Set // that the sender has
 }
 
 //go:embed python/lane.py
@@ -36,10 +37,10 @@ func openPython(ctx context.Context) (lane, error) {
 	return l, nil
 }
 
-func (l *pythonLane) send(ctx context.Context, n int, p *payloads) error {
+func (l *pythonLane) send(ctx context.Context, n int, p *payloads.Set) error {
 	var sent int
 	if l.payloads != p {
-		if err := l.from.ask(ctx, p.text, &sent); err != nil {
+		if err := l.from.ask(ctx, p.Text, &sent); err != nil {
 			return err
 		}
 		l.payloads = p
@@ -47,13 +48,9 @@ func (l *pythonLane) send(ctx context.Context, n int, p *payloads) error {
 	return l.from.ask(ctx, n, &sent)
 }
 
-func (l *pythonLane) receive(ctx context.Context, n int) (sum, error) {
-	var s struct {
-		Messages, Bytes int
-		CRC             uint32
-	}
-	err := l.to.ask(ctx, n, &s)
-	return sum{s.Messages, s.Bytes, s.CRC}, err
+func (l *pythonLane) receive(ctx context.Context, n int) (s payloads.Sum, err error) {
+	err = l.to.ask(ctx, n, &s)
+	return s, err
 }
 
 func (l *pythonLane) close() error {

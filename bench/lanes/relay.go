@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed73300619/relay"
+	"github.com/seed73300619/relay/bench/payloads"
 	"github.com/seed73300619/relay/server"
 )
 
@@ -59,16 +60,16 @@ func serve(h http.Handler, end func()) (url string, stop func() error, err error
 	}, nil
 }
 
-func (l *relayLane) send(ctx context.Context, n int, p *payloads) error {
+func (l *relayLane) send(ctx context.Context, n int, p *payloads.Set) error {
 	return sendAll(l.from, l.to.UUID(), n, p)
 }
 
 // sendAll sends n messages by the client's Outbox.
-func sendAll(from *relay.Client, to uuid.UUID, n int, p *payloads) error {
+func sendAll(from *relay.Client, to uuid.UUID, n int, p *payloads.Set) error {
 	outbox, done := from.Outbox(), from.Done()
 	for i := range n {
 		select {
-		case outbox <- relay.Message{PeerUUID: to, Description: p.text[i%distinct]}:
+		case outbox <- relay.Message{PeerUUID: to, Description: p.Text[i%payloads.Distinct]}:
 		case <-done:
 			return from.Err()
 		}
@@ -76,9 +77,9 @@ func sendAll(from *relay.Client, to uuid.UUID, n int, p *payloads) error {
 	return nil
 }
 
-func (l *relayLane) receive(ctx context.Context, n int) (s sum, err error) {
+func (l *relayLane) receive(ctx context.Context, n int) (s payloads.Sum, err error) {
 	inbox, from, scratch := l.to.Inbox(), l.from.UUID(), []byte(nil)
-	for s.messages < n {
+	for s.Messages < n {
 		select {
 		case m, ok := <-inbox:
 			if !ok {
@@ -88,7 +89,7 @@ func (l *relayLane) receive(ctx context.Context, n int) (s sum, err error) {
 				return s, errors.New("not from the sender: " + m.Error)
 			}
 			scratch = append(scratch[:0], m.Description...)
-			s.add(scratch)
+			s.Add(scratch)
 		case <-ctx.Done():
 			return s, ctx.Err()
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed73300619/relay/bench/payloads"
 	"github.com/seed73300619/relay/bench/servers"
 	"github.com/seed73300619/relay/bench/turns"
 )
@@ -19,7 +20,7 @@ func RoundTrip(quick bool) turns.Measurement {
 		n = 400
 	}
 	for i, size := range []int{64, 1 << 10} {
-		p := newPayloads(size)
+		p := payloads.New(size)
 		m.Cases = append(m.Cases, turns.Case{
 			Name: []string{"64 B", "1 KB"}[i], Unit: "s", Figures: []string{"p50", "p99"},
 			Sides: []turns.Side{
@@ -41,13 +42,13 @@ func tripGoals(atMost float64) []turns.Goal {
 type trip interface {
 	// ask sends message i there and returns the payload that comes back, valid
 	// until the next call. The context is the same every time.
-	ask(ctx context.Context, i int, p *payloads) ([]byte, error)
+	ask(ctx context.Context, i int, p *payloads.Set) ([]byte, error)
 	// close leaves nothing behind.
 	close() error
 }
 
 // roundTrips returns the turn of a trip: n of them, after a warm-up.
-func roundTrips(open func(context.Context) (trip, error), n int, p *payloads) func(context.Context) ([]float64, error) {
+func roundTrips(open func(context.Context) (trip, error), n int, p *payloads.Set) func(context.Context) ([]float64, error) {
 	return func(ctx context.Context) (_ []float64, err error) {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 		defer cancel()
@@ -79,7 +80,7 @@ func percentiles(took []time.Duration) []float64 {
 }
 
 // travel makes n trips, one after the other, and checks each answer.
-func travel(ctx context.Context, t trip, n int, p *payloads) ([]time.Duration, error) {
+func travel(ctx context.Context, t trip, n int, p *payloads.Set) ([]time.Duration, error) {
 	took := make([]time.Duration, n)
 	for i := range took {
 		start := time.Now()
@@ -88,7 +89,7 @@ func travel(ctx context.Context, t trip, n int, p *payloads) ([]time.Duration, e
 		if err != nil {
 			return nil, fmt.Errorf("trip %d: %w", i, err)
 		}
-		if want := p.bytes[i%distinct]; !bytes.Equal(answer, want) {
+		if want := p.Bytes[i%payloads.Distinct]; !bytes.Equal(answer, want) {
 			return nil, fmt.Errorf("trip %d: %.100q came back, want %.100q", i, answer, want)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/gorilla/websocket"
+
+	"github.com/seed73300619/relay/bench/payloads"
 )
 
 // gorillaTrip is the same hops on bare gorilla connections. What goes over them
@@ -29,7 +31,7 @@ func openGorillaTrip(ctx context.Context) (trip, error) {
 	return t, nil
 }
 
-func (t *gorillaTrip) ask(ctx context.Context, i int, p *payloads) ([]byte, error) {
+func (t *gorillaTrip) ask(ctx context.Context, i int, p *payloads.Set) ([]byte, error) {
 	if err := t.from.WriteMessage(websocket.TextMessage, t.frames.frame(i, p)); err != nil {
 		return nil, err
 	}

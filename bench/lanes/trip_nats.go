@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/seed73300619/relay/bench/payloads"
 )
 
 // natsTrip is nats.go the same way: bytes as they are, received over channels.
@@ -47,8 +49,8 @@ func (t *natsTrip) echo() {
 	}
 }
 
-func (t *natsTrip) ask(ctx context.Context, i int, p *payloads) ([]byte, error) {
-	if err := t.from.Publish(subject, p.bytes[i%distinct]); err != nil {
+func (t *natsTrip) ask(ctx context.Context, i int, p *payloads.Set) ([]byte, error) {
+	if err := t.from.Publish(subject, p.Bytes[i%payloads.Distinct]); err != nil {
 		return nil, err
 	}
 	select {

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"time"
 
+	"github.com/seed73300619/relay/bench/payloads"
 	"github.com/seed73300619/relay/bench/servers"
 )
 
@@ -14,7 +15,7 @@ var tripScript string
 // pythonTrips returns the turn of the real ProxyStore: its relay and two of its
 // clients, each a process, because a Python process has but one core. The near
 // client times and checks the trips.
-func pythonTrips(n int, p *payloads) func(context.Context) ([]float64, error) {
+func pythonTrips(n int, p *payloads.Set) func(context.Context) ([]float64, error) {
 	return func(ctx context.Context) (_ []float64, err error) {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 		defer cancel()
@@ -38,7 +39,7 @@ func pythonTrips(n int, p *payloads) func(context.Context) ([]float64, error) {
 }
 
 // pythonTravel has a client of the relay at the address ask a peer.
-func pythonTravel(ctx context.Context, address, peer string, n int, p *payloads) (_ []float64, err error) {
+func pythonTravel(ctx context.Context, address, peer string, n int, p *payloads.Set) (_ []float64, err error) {
 	near, err := startScript(ctx, tripScript, new(string), "ask", address, peer)
 	if err != nil {
 		return nil, err
@@ -53,10 +54,10 @@ func pythonTravel(ctx context.Context, address, peer string, n int, p *payloads)
 		Payloads []string `json:"payloads"`
 	}
 	var took []time.Duration
-	if err := near.ask(ctx, question{max(n/20, 1), p.text}, &took); err != nil {
+	if err := near.ask(ctx, question{max(n/20, 1), p.Text}, &took); err != nil {
 		return nil, err
 	}
-	if err := near.ask(ctx, question{n, p.text}, &took); err != nil {
+	if err := near.ask(ctx, question{n, p.Text}, &took); err != nil {
 		return nil, err
 	}
 	return percentiles(took), nil

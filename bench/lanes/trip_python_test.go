@@ -2,29 +2,18 @@ package lanes
 
 import (
 	"context"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/seed73300619/relay"
+	"github.com/seed73300619/relay/bench/payloads"
 	"github.com/seed73300619/relay/bench/servers"
 )
 
-// requirePython skips the test where the real ProxyStore is not, and fails it
-// where it must be.
-func requirePython(t *testing.T) {
-	if why := servers.NoPython(); why != "" {
-		if os.Getenv("CI") == "true" || os.Getenv("RELAY_REQUIRE_PYTHON") == "1" {
-			t.Fatal(why)
-		}
-		t.Skip(why)
-	}
-}
-
 func TestPythonTrips(t *testing.T) {
-	requirePython(t)
+	servers.RequirePython(t)
 	const n = 60
-	p := newPayloads(64)
+	p := payloads.New(64)
 	t.Run("whole", func(t *testing.T) {
 		t.Parallel()
 		took, err := pythonTrips(n, p)(t.Context())

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/seed73300619/relay"
+	"github.com/seed73300619/relay/bench/payloads"
 )
 
 // relayTrip is ours.
@@ -36,9 +37,9 @@ func echo(c *relay.Client) {
 	}
 }
 
-func (t *relayTrip) ask(ctx context.Context, i int, p *payloads) ([]byte, error) {
+func (t *relayTrip) ask(ctx context.Context, i int, p *payloads.Set) ([]byte, error) {
 	select {
-	case t.from.Outbox() <- relay.Message{PeerUUID: t.to.UUID(), Description: p.text[i%distinct]}:
+	case t.from.Outbox() <- relay.Message{PeerUUID: t.to.UUID(), Description: p.Text[i%payloads.Distinct]}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

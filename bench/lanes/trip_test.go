@@ -5,12 +5,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed73300619/relay/bench/payloads"
 )
 
 // astray is a trip on which the answer to the second question is another's.
 type astray struct{ trip }
 
-func (t astray) ask(ctx context.Context, i int, p *payloads) ([]byte, error) {
+func (t astray) ask(ctx context.Context, i int, p *payloads.Set) ([]byte, error) {
 	if i == 1 {
 		i = 2
 	}
@@ -21,7 +23,7 @@ func (t astray) ask(ctx context.Context, i int, p *payloads) ([]byte, error) {
 // away, leaves the questions without an answer.
 func testTrip(t *testing.T, open func(context.Context) (trip, error), gone func(trip)) {
 	const n = 100
-	p := newPayloads(64)
+	p := payloads.New(64)
 	t.Run("whole", func(t *testing.T) {
 		took, err := roundTrips(open, n, p)(t.Context())
 		if err != nil || len(took) != 2 || took[0] <= 0 || took[1] < took[0] {

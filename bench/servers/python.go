@@ -92,6 +92,24 @@ func NoPython() string {
 	return ""
 }
 
+// RequirePython skips a test where the real ProxyStore is not, and fails it where it
+// must be: in CI.
+func RequirePython(t interface {
+	Helper()
+	Skip(...any)
+	Fatal(...any)
+}) {
+	t.Helper()
+	why := NoPython()
+	switch {
+	case why == "":
+	case os.Getenv("CI") == "true" || os.Getenv("RELAY_REQUIRE_PYTHON") == "1":
+		t.Fatal(why)
+	default:
+		t.Skip(why)
+	}
+}
+
 // free returns an address of the loopback that nobody listens on.
 func free() (string, error) {
 	listener, err := net.Listen("tcp", Anywhere)

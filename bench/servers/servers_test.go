@@ -105,9 +105,7 @@ func TestServersServeInProcessesOfTheirOwn(t *testing.T) {
 }
 
 func TestThePythonRelay(t *testing.T) {
-	if why := servers.NoPython(); why != "" {
-		t.Skip(why)
-	}
+	servers.RequirePython(t)
 	p, err := servers.StartPython(soon(t))
 	if err != nil {
 		t.Fatal(err)

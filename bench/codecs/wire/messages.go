@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed73300619/relay/bench/payloads"
 	"github.com/seed73300619/relay/codec"
 )
 
@@ -41,18 +42,13 @@ const NonASCII = "non-ASCII"
 
 // descriptions make the i-th of a kind: all of them differ, and are of one length.
 var descriptions = map[string]func(i int) string{
-	"64 B":  func(i int) string { return plain(i, 64) },
-	"1 KB":  func(i int) string { return plain(i, 1<<10) },
-	"16 KB": func(i int) string { return plain(i, 16<<10) },
+	"64 B":  func(i int) string { return payloads.Text(i, 64) },
+	"1 KB":  func(i int) string { return payloads.Text(i, 1<<10) },
+	"16 KB": func(i int) string { return payloads.Text(i, 16<<10) },
 	"SDP":   offer,
 	NonASCII: func(i int) string {
 		return fmt.Sprintf("%08d ", i) + strings.Repeat("Grüße aus Köln, 漢字とかな, Ελληνικά, 😀 ", 20)
 	},
-}
-
-// plain has nothing that must be escaped.
-func plain(i, size int) string {
-	return (fmt.Sprintf("%08d ", i) + strings.Repeat("v=0 o=- 46117317 2 IN IP4 127.0.0.1 ", size/36+1))[:size]
 }
 
 // offer is what a stock peer sends, as it was seen on the wire: JSON in a string,
