@@ -30,10 +30,10 @@ import (
 // enough for the cost of taking to vanish.
 const maxBatch = 64
 
-// giveBackEvery is how often an actor must have nothing left to do before memory is
+// compactEvery is how often an actor must have nothing left to do before memory is
 // given back. Doing it every time, and growing again, was a tenth of the work of an
 // actor that handles messages as fast as they come.
-const giveBackEvery = 16
+const compactEvery = 16
 
 // Actor handles the messages of its Mailbox, one at a time, in order.
 //
@@ -145,8 +145,8 @@ func (a *Actor[M]) serve(ctx context.Context) error {
 		if len(a.batch) > 0 {
 			continue
 		}
-		if a.idle++; a.idle%giveBackEvery == 0 {
-			a.Mailbox.giveBack()
+		if a.idle++; a.idle%compactEvery == 0 {
+			a.Mailbox.Compact()
 			a.batch = nil
 		}
 		select {
@@ -226,15 +226,6 @@ func (b *Mailbox[M]) take(buf []M, n int) []M {
 	}
 	b.taken()
 	return buf
-}
-
-// giveBack gives back the memory of an empty mailbox.
-func (b *Mailbox[M]) giveBack() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.ring.n == 0 {
-		b.ring.shrink()
-	}
 }
 
 // putBack undoes take for messages that were not handled. It does so without

@@ -41,7 +41,8 @@ func (o Overflow) String() string {
 // before first use and not be changed after it. A Mailbox must not be copied.
 //
 // Memory grows with what is inside. A consumer that finds the mailbox empty
-// gives all of it back but 1 KiB, or room for eight messages if that is more.
+// gives all of it back but 1 KiB, or room for eight messages if that is more, and
+// room for their sizes; Compact gives back all of it.
 type Mailbox[M any] struct {
 	// MaxItems and MaxBytes bound what is inside; 0 means no bound. A message
 	// larger than MaxBytes is accepted when nothing else is inside, so that the
