@@ -134,9 +134,6 @@ func (in *inbox) makeSpill() {
 	case DropNewest:
 		in.spill.Overflow = actor.DropNewest
 	}
-	if in.closed {
-		close(in.spill.stop)
-	}
 }
 
 // deliver is called by the reader, one at a time. It waits only under the
@@ -312,7 +309,8 @@ func (in *inbox) end() {
 	}
 }
 
-// close gives up what has not been read, and waits for the pump.
+// close gives up what has not been read, and waits for the pump. The reader has
+// ended.
 func (in *inbox) close() {
 	in.mu.Lock()
 	spill, closed := in.spill, in.closed

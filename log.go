@@ -16,7 +16,7 @@ import (
 // conn numbers the connections of this client, attempt the failures in a row; code
 // and reason are the relay's own words when it closed.
 func (c *Client) logState(to State, err error, retry time.Duration) {
-	if !c.log.Enabled(context.Background(), slog.LevelError) {
+	if c.log == silent {
 		return // before it takes 2 KiB of stack to find that out
 	}
 	about := []slog.Attr{slog.Any("state", to), slog.Uint64("conn", c.stats.connects.Load())}
