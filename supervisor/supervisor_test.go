@@ -284,6 +284,7 @@ func TestRunEndsWhenAllServicesAreDone(t *testing.T) {
 			service := func(i, failures int) Service {
 				return Service{Name: "same name", Serve: func(context.Context) error {
 					if runs[i]++; runs[i] <= failures {
+						time.Sleep(time.Second) // the others are done by then
 						return errBad
 					}
 					return nil
