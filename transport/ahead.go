@@ -63,6 +63,17 @@ func (a *ahead) fill() (int, error) {
 	return len(a.rest), a.err
 }
 
+// tryWrite writes what the kernel takes of p at once, and returns how much that is. If
+// it is nothing because of an error, a write that waits will meet that, too.
+func (a *ahead) tryWrite(p []byte) (n int) {
+	if !a.on() {
+		return 0
+	}
+	// Control heeds no deadline: that of the last write that waited may have passed.
+	_ = a.raw.Control(func(fd uintptr) { n = writeSocket(fd, p) })
+	return n
+}
+
 // readNow reads what the kernel has. It returns false if that is nothing.
 func (a *ahead) readNow(fd uintptr) bool {
 	if a.chunk == nil {

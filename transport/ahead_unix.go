@@ -30,3 +30,13 @@ func readSocket(fd uintptr, p []byte) (int, error) {
 		return n, nil
 	}
 }
+
+// writeSocket writes once, without waiting, and returns how much of p was taken.
+func writeSocket(fd uintptr, p []byte) int {
+	for {
+		n, err := syscall.Write(int(fd), p)
+		if err != syscall.EINTR {
+			return max(n, 0)
+		}
+	}
+}
