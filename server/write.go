@@ -96,13 +96,15 @@ func (c *conn) writeAll(frames []*frame) bool {
 		}
 	}()
 	written := 0
+	end, _ := c.ws.Offsets()
 	var err error
 	for written < len(frames) && err == nil {
-		before, _ := c.ws.Offsets()
+		before := end
 		err = c.ws.WriteFrame(frames[written].data)
-		if frames[written].end, _ = c.ws.Offsets(); frames[written].end == before {
+		if end, _ = c.ws.Offsets(); end == before {
 			break // it did not even get into the buffer
 		}
+		frames[written].end = end
 		written++
 	}
 	if err == nil {
