@@ -57,10 +57,16 @@ func (s *session) confirm(m *Message) {
 	s.status.rouse()
 }
 
-// askIfDue writes a barrier after each quarter of the window, so that under load
-// confirmations come back while there is still room to write.
+// askEvery bounds how many messages go without a barrier behind them. With each the
+// relay has as much again to do as with a message, and what waits for it is memory
+// that has left the cache.
+const askEvery = 256
+
+// askIfDue writes a barrier behind askEvery messages, or after each quarter of a
+// smaller window, so that under load confirmations come back while there is still
+// room to write.
 func (s *session) askIfDue() error {
-	if s.unasked < max(s.cfg.window/4, 1) && s.unaskedBytes < windowBytes/4 {
+	if s.unasked < max(min(s.cfg.window/4, askEvery), 1) && s.unaskedBytes < windowBytes/4 {
 		return nil
 	}
 	return s.ask(nil)

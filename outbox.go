@@ -37,6 +37,8 @@ type outbox struct {
 	fresh  int  // entries at the end of window that settle has not seen
 	bytes  int  // size of the messages in window
 
+	intake *intake // nil: there is none; the writer's
+
 	untold error // messages are in doubt, and no Flush has said so
 
 	barriers  uint64 // numbered so far, over all connections
@@ -223,7 +225,6 @@ func (o *outbox) written(e *entry, size int, end int64) {
 	o.fresh++
 	if e.isMessage() {
 		o.bytes += messageSize(e.message)
-		o.publish()
 	}
 }
 
@@ -254,15 +255,15 @@ func (o *outbox) confirm(barrier uint64) {
 		return
 	}
 	for o.confirmed < barrier {
-		e := o.window.pop()
-		if e.isMessage() {
+		if e := o.window.at(0); e.isMessage() {
 			o.bytes -= messageSize(e.message)
-			continue
+		} else {
+			o.confirmed = e.barrier
+			if e.request != nil && e.request.begin() {
+				e.answer(o.doubt())
+			}
 		}
-		o.confirmed = e.barrier
-		if e.request != nil && e.request.begin() {
-			e.answer(o.doubt())
-		}
+		o.window.drop()
 	}
 	o.publish()
 }
@@ -368,8 +369,13 @@ func (q *fifo) shrink() {
 }
 
 func (q *fifo) pop() entry {
-	e := q.items[q.head]
-	if e.isMessage() {
+	e := *q.at(0)
+	q.drop()
+	return e
+}
+
+func (q *fifo) drop() {
+	if q.at(0).isMessage() {
 		q.messages--
 	}
 	q.items[q.head] = entry{} // let the strings go
@@ -382,5 +388,4 @@ func (q *fifo) pop() entry {
 		clear(q.items[n:])
 		q.items, q.head = q.items[:n], 0
 	}
-	return e
 }

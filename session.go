@@ -40,7 +40,8 @@ type session struct {
 
 	came  atomic.Uint64 // the last barrier that came back
 	timed timing        // of one barrier at a time
-	frame *[]byte       // the writer's, borrowed from frames while there is something to send
+	end   int64         // the writer's: of what it wrote last, in the connection's stream
+	frame *[]byte       // likewise, borrowed from frames while there is something to send
 
 	// The writer's. It is woken when the next of these times has come, since the
 	// session began; 0: never.
@@ -50,6 +51,7 @@ type session struct {
 	stuckAt time.Duration // the relay will have confirmed nothing for too long
 	leaveAt time.Duration // the last confirmation is not waited for any longer
 
+	inRow        int         // messages sent since the writer last waited
 	unasked      int         // messages written that no barrier follows yet
 	unaskedBytes int         // and their size
 	full         bool        // the window is full, and was when the writer last waited
@@ -60,6 +62,7 @@ type session struct {
 
 func (c *Client) newSession(conn transport.Conn) *session {
 	s := &session{Client: c, conn: conn, began: time.Now()}
+	s.end, _ = conn.Offsets() // of the registration
 	conn.OnWake(c.status.rouse)
 	return s
 }
@@ -88,6 +91,7 @@ func (s *session) run(ctx context.Context) error {
 	}
 
 	err := s.write(ctx)
+	s.out.stopIntake()
 	if ctx.Err() == nil && !errors.Is(err, os.ErrDeadlineExceeded) { // who took nothing for so long has not said goodbye either
 		select {
 		case <-common.Done():

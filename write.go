@@ -27,12 +27,18 @@ func (s *session) write(ctx context.Context) error {
 				return err
 			}
 			some = false
+			if s.inRow++; s.inRow == intakeAfter && !s.ending() {
+				s.startIntake()
+			}
 		}
 		if err := s.askIfLast(); err != nil {
 			return err
 		}
 		if err := s.flush(); err != nil {
 			return err
+		}
+		if s.pause() {
+			continue
 		}
 		if s.ending() && s.out.queue.len() == 0 && s.out.window.len() == 0 {
 			return s.goodbye()
@@ -44,6 +50,17 @@ func (s *session) write(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// pause ends the intake unless it has something to do, and reports whether something
+// may be sent after all.
+func (s *session) pause() bool {
+	full := s.windowFull()
+	if s.inRow < intakeAfter || full || s.ending() {
+		s.out.stopIntake()
+	}
+	s.inRow = 0
+	return s.out.queue.len() > 0 && !full
 }
 
 // goodbye closes the connection after everything has been confirmed, or after
@@ -74,11 +91,14 @@ func (s *session) next(e *entry) bool {
 // the program offers.
 func (s *session) take(e *entry) bool {
 	o := s.out
+	if o.queue.len() == 0 && o.intake != nil {
+		s.takeIn()
+	}
 	if o.queue.len() > 0 {
 		*e = o.queue.pop()
 		return true
 	}
-	if s.ending() {
+	if s.ending() || o.intake != nil {
 		return false
 	}
 	select {
@@ -104,7 +124,7 @@ func (s *session) take(e *entry) bool {
 // message, it is in e.
 func (s *session) wait(ctx context.Context, e *entry) (some bool, err error) {
 	messages, requests := s.out.messages, s.out.requests
-	if s.ending() || s.windowFull() {
+	if s.ending() || s.windowFull() || s.out.intake != nil {
 		messages, requests = nil, nil
 	}
 	s.setTimes()
@@ -281,15 +301,15 @@ func (s *session) rest() {
 
 // put writes a frame into the buffer and the entry into the window.
 func (s *session) put(e *entry, frame []byte) error {
-	before, _ := s.conn.Offsets()
 	s.writing.Store(true)
 	err := s.conn.WriteFrame(frame)
 	s.writing.Store(false)
-	end, _ := s.conn.Offsets()
-	if end == before {
-		end = unwritten
+	before := s.end
+	if s.end, _ = s.conn.Offsets(); s.end == before {
+		s.out.written(e, len(frame), unwritten)
+	} else {
+		s.out.written(e, len(frame), s.end)
 	}
-	s.out.written(e, len(frame), end)
 	return err
 }
 
@@ -303,6 +323,7 @@ func (s *session) refuse(e *entry, err error) {
 }
 
 func (s *session) flush() error {
+	s.out.publish()
 	s.writing.Store(true)
 	err := s.conn.Flush()
 	s.writing.Store(false)

@@ -1,0 +1,155 @@
+package relay
+
+import "sync"
+
+const (
+	// intakeAfter messages that come one after another start an intake.
+	intakeAfter = 16
+	// What an intake holds at most: about as much as goes with one system call.
+	intakeMessages = 64
+	intakeBytes    = 64 << 10
+)
+
+// intake takes what the program sends, while the writer encodes and writes what
+// came before. A send on the Outbox waits for who receives. If that is the writer,
+// it has to let all others run after each message to learn whether there is another
+// one; an intake takes turns with the program alone, and the writer finds many at
+// once. A thousand busy clients get a third more done.
+//
+// It is there only while much is sent: an idle client does not pay for it, and a
+// message that comes alone has nobody more to pass.
+type intake struct {
+	rouse   func()        // wakes the writer
+	quit    chan struct{} // closed by stopIntake
+	running sync.WaitGroup
+	room    chan struct{} // one slot: there is room again; never closed
+
+	mu       sync.Mutex
+	queue    fifo
+	bytes    int // size of the messages in queue
+	messages int // how many it may hold
+	maxBytes int // and about how many bytes of them
+	full     bool
+	closed   bool // the program has closed its channel
+	hungry   bool // the writer has found nothing, and is to be roused
+}
+
+// startIntake starts an intake, if there is anything for it to do. It has the
+// outbox' channels until stopIntake.
+func (s *session) startIntake() {
+	o := s.out
+	in := &intake{rouse: s.status.rouse, quit: make(chan struct{}), room: make(chan struct{}, 1)}
+	if o.intake != nil || o.messages == nil || o.queue.len() > 0 || !s.makeRoom(in) {
+		return
+	}
+	o.intake = in
+	in.running.Go(func() { in.run(o.messages, o.requests, o.closing) })
+}
+
+// stopIntake ends the intake, if there is one, and queues what it has taken.
+func (o *outbox) stopIntake() {
+	in := o.intake
+	if in == nil {
+		return
+	}
+	close(in.quit)
+	in.running.Wait()
+	o.intake = nil
+	for in.queue.len() > 0 {
+		e := in.queue.pop()
+		o.queue.push(&e)
+	}
+	if in.closed {
+		o.messagesClosed()
+	}
+}
+
+// takeIn queues what the intake has taken. Nothing else is queued.
+func (s *session) takeIn() {
+	in, o := s.out.intake, s.out
+	in.mu.Lock()
+	o.queue, in.queue = in.queue, o.queue
+	on := s.makeRoom(in)
+	in.hungry = o.queue.len() == 0
+	was, closed := in.full, in.closed
+	in.full = false
+	in.mu.Unlock()
+	switch {
+	case closed:
+		o.messagesClosed()
+	case !on:
+		o.stopIntake()
+	case was:
+		notify(in.room)
+	}
+}
+
+// makeRoom gives an intake, from which all has been taken, as much room as the
+// window leaves: what is accepted is bounded with it and without. It reports false
+// if that is none. The intake may be taking one more message.
+func (s *session) makeRoom(in *intake) bool {
+	o := s.out
+	in.messages = min(intakeMessages, o.limit, s.cfg.window-o.window.messages-o.queue.messages-1)
+	in.maxBytes = min(intakeBytes, windowBytes-o.bytes-in.bytes)
+	in.bytes = 0
+	return in.messages > 0 && in.maxBytes > 0
+}
+
+// run takes messages and requests until it is stopped, the program has closed
+// messages, or the client is closed.
+func (in *intake) run(messages <-chan Message, requests <-chan *request, closing <-chan struct{}) {
+	for {
+		var e entry
+		open := true
+		select {
+		case e.message, open = <-messages: // a third of the time that the select below takes
+		default:
+			select {
+			case e.message, open = <-messages:
+			case e.request = <-requests:
+				e.message = e.request.message
+			case <-closing:
+				return
+			case <-in.quit:
+				return
+			}
+		}
+		if !open {
+			in.end()
+			return
+		}
+		if in.put(&e) {
+			continue
+		}
+		select {
+		case <-in.room:
+		case <-closing:
+			return
+		case <-in.quit:
+			return
+		}
+	}
+}
+
+// put queues e for the writer, and reports whether there is room for more.
+func (in *intake) put(e *entry) (room bool) {
+	in.mu.Lock()
+	in.queue.push(e)
+	in.bytes += messageSize(e.message)
+	in.full = in.queue.len() >= in.messages || in.bytes >= in.maxBytes
+	full, hungry := in.full, in.hungry
+	in.hungry = false
+	in.mu.Unlock()
+	if hungry {
+		in.rouse()
+	}
+	return !full
+}
+
+// end says that the program has closed its channel.
+func (in *intake) end() {
+	in.mu.Lock()
+	in.closed = true
+	in.mu.Unlock()
+	in.rouse()
+}
