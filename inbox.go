@@ -101,13 +101,14 @@ type inbox struct {
 	onDrop  func(Message, error)
 	onStall func(bytes int)
 
-	mu       sync.Mutex   // guards what follows, and the order of what goes into out
-	spill    *spill       // nil: nothing has spilled yet; the reader makes it, and may look at it without mu
-	spilling bool         // a pump runs
-	held     []Message    // at most one, that the reader had when its connection ended
-	inHand   atomic.Int64 // messages that the pump has taken and not yet passed on
-	ended    bool
-	closed   bool // the program has closed the client
+	mu        sync.Mutex   // guards what follows, and the order of what goes into out
+	spill     *spill       // nil: nothing has spilled yet; the reader makes it, and may look at it without mu
+	spilling  bool         // a pump runs
+	held      []Message    // at most one, that the reader had when its connection ended
+	inHand    atomic.Int64 // messages that the pump has taken and not yet passed on
+	handBytes atomic.Int64 // and their size
+	ended     bool
+	closed    bool // the program has closed the client
 }
 
 // spill is where messages wait. Many an inbox never needs one.
@@ -129,6 +130,9 @@ func (in *inbox) makeSpill() {
 	defer in.mu.Unlock()
 	in.spill = &spill{stop: make(chan struct{})}
 	in.spill.MaxBytes, in.spill.Size = in.policy.MaxBytes, spillSize
+	if in.policy.WhenFull == Wait {
+		in.spill.MaxBytes -= in.handful()
+	}
 	in.spill.OnDrop = func(m Message) { in.onDrop(m, errInboxOverflow) }
 	switch in.policy.WhenFull {
 	case DropOldest:
@@ -231,9 +235,14 @@ func (in *inbox) put(ctx context.Context, m Message) error {
 	return in.spill.Put(ctx, m)
 }
 
-// pumpBytes are about as much as the pump takes at once under the policy Wait, on top
-// of what InboxPolicy.MaxBytes bounds, of which it is a sixteenth at most, or one message.
-const pumpBytes = 16 << 10
+// handful is about how many bytes the pump takes at once: 0, which is one message,
+// where what is in its hand could have to be dropped.
+func (in *inbox) handful() int {
+	if in.policy.WhenFull != Wait {
+		return 0
+	}
+	return min(16<<10, in.policy.MaxBytes/16)
+}
 
 // hands hold what a pump has taken.
 var hands = sync.Pool{New: func() any { return new([]Message) }}
@@ -250,8 +259,9 @@ func (in *inbox) run() {
 			case <-in.spill.stop:
 				in.offer(*m)
 			}
-			*m = Message{} // let the strings go
 			in.inHand.Add(-1)
+			in.handBytes.Add(-int64(spillSize(*m)))
+			*m = Message{} // let the strings go
 		}
 	}
 }
@@ -265,7 +275,10 @@ func (in *inbox) unread() (messages, bytes int) {
 	if in.spill != nil {
 		spilt = in.spill.Stats()
 	}
-	return len(in.out) + int(in.inHand.Load()) + spilt.Items + spilt.Waiting + len(in.held), spilt.Bytes
+	if in.handful() > 0 {
+		bytes = int(in.handBytes.Load())
+	}
+	return len(in.out) + int(in.inHand.Load()) + spilt.Items + spilt.Waiting + len(in.held), bytes + spilt.Bytes
 }
 
 // next takes what spilled first. When there is nothing it ends the spill, under the
@@ -273,16 +286,15 @@ func (in *inbox) unread() (messages, bytes int) {
 func (in *inbox) next(hand *[]Message) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	bytes := 1 // one message: what is in hand, no policy can drop
-	if in.policy.WhenFull == Wait {
-		bytes = max(bytes, min(pumpBytes, in.policy.MaxBytes/16))
-	}
-	*hand = in.spill.DrainBytes((*hand)[:0], bytes)
+	*hand = in.spill.DrainBytes((*hand)[:0], max(in.handful(), 1))
 	if len(*hand) == 0 {
 		*hand = append(*hand, in.held...)
 		in.held = nil
 	}
 	in.inHand.Store(int64(len(*hand)))
+	for i := range *hand {
+		in.handBytes.Add(int64(spillSize((*hand)[i])))
+	}
 	if len(*hand) > 0 {
 		return true
 	}
