@@ -275,10 +275,9 @@ func (in *inbox) unread() (messages, bytes int) {
 	if in.spill != nil {
 		spilt = in.spill.Stats()
 	}
-	if in.handful() > 0 {
-		bytes = int(in.handBytes.Load())
-	}
-	return len(in.out) + int(in.inHand.Load()) + spilt.Items + spilt.Waiting + len(in.held), bytes + spilt.Bytes
+	// The last message in the hand may be larger than what is left of a handful.
+	bytes = spilt.Bytes + min(int(in.handBytes.Load()), in.handful())
+	return len(in.out) + int(in.inHand.Load()) + spilt.Items + spilt.Waiting + len(in.held), bytes
 }
 
 // next takes what spilled first. When there is nothing it ends the spill, under the
