@@ -5,6 +5,7 @@
 //	go run . -run P1                      one measurement
 //	go run . -quick                       everything, too little of it to mean anything
 //	go run . -list                        what there is
+//	go run . -run P1 -profile /tmp/p      leaves profiles: go tool pprof /tmp/p/P1_64_B.prof
 //	go run . -out ../docs/performance     keeps the results, in place of earlier ones
 //
 // With -out and -readme, the results that are kept are written down again, also
@@ -82,6 +83,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		n      = flags.Int("turns", 5, "how often each side takes its turn")
 		list   = flags.Bool("list", false, "say what there is, and measure nothing")
 		folder = flags.String("out", "", "a `folder` to keep the results in, in place of earlier ones of the same cases")
+		cpu    = flags.String("profile", "", "a `folder` for CPU profiles of our own turns, a file for each case")
 		readme = flags.String("readme", "", "a Markdown `file` whose section gets the results of -out")
 	)
 	if err := flags.Parse(args); err != nil {
@@ -104,6 +106,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	if *quick {
 		*n = 1
+	}
+	if *cpu != "" {
+		if err := profiled(chosen, *cpu); err != nil {
+			return err
+		}
 	}
 	keep := func([]report.Result) error { return nil }
 	if *folder != "" {

@@ -25,8 +25,12 @@ func TestMain(m *testing.M) {
 func TestQuick(t *testing.T) {
 	folder := t.TempDir()
 	var stdout, stderr bytes.Buffer
-	if err := run(t.Context(), []string{"-quick", "-out", folder}, &stdout, &stderr); err != nil {
+	profiles := t.TempDir()
+	if err := run(t.Context(), []string{"-quick", "-out", folder, "-profile", profiles}, &stdout, &stderr); err != nil {
 		t.Fatalf("%v\n%s%s", err, &stdout, &stderr)
+	}
+	if profile, err := os.Stat(filepath.Join(profiles, "P1_64_B.prof")); err != nil || profile.Size() == 0 {
+		t.Errorf("no profile: %v", err)
 	}
 	results, err := report.Load(folder)
 	if err != nil {
