@@ -32,8 +32,8 @@ type ahead struct {
 	err   error                        // of the last readNow
 }
 
-// newAhead reads ahead on a TCP socket. What wraps one, as TLS does, has a Read of
-// its own that must be asked, unless it says that the socket's will do.
+// newAhead reads ahead on a TCP socket. What wraps one, as TLS does, has a Read and a
+// Write of its own that must be asked, unless it says that the socket's will do.
 func newAhead(conn net.Conn) ahead {
 	if w, ok := conn.(interface{ Socket() *net.TCPConn }); ok {
 		conn = w.Socket()
@@ -63,15 +63,16 @@ func (a *ahead) fill() (int, error) {
 	return len(a.rest), a.err
 }
 
-// tryWrite writes what the kernel takes of p at once, and returns how much that is. If
-// it is nothing because of an error, a write that waits will meet that, too.
-func (a *ahead) tryWrite(p []byte) (n int) {
+// tryWrite writes what the kernel takes of p at once, and returns how much that is. The
+// error is the socket's, which says so only once.
+func (a *ahead) tryWrite(p []byte) (n int, err error) {
 	if !a.on() {
-		return 0
+		return 0, nil
 	}
-	// Control heeds no deadline: that of the last write that waited may have passed.
-	_ = a.raw.Control(func(fd uintptr) { n = writeSocket(fd, p) })
-	return n
+	// Control heeds no deadline: that of the last write that waited may have passed. It
+	// fails only when the socket is closed, as the write that follows then does.
+	_ = a.raw.Control(func(fd uintptr) { n, err = writeSocket(fd, p) })
+	return n, err
 }
 
 // readNow reads what the kernel has. It returns false if that is nothing.

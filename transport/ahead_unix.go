@@ -32,11 +32,15 @@ func readSocket(fd uintptr, p []byte) (int, error) {
 }
 
 // writeSocket writes once, without waiting, and returns how much of p was taken.
-func writeSocket(fd uintptr, p []byte) int {
+func writeSocket(fd uintptr, p []byte) (int, error) {
 	for {
 		n, err := syscall.Write(int(fd), p)
-		if err != syscall.EINTR {
-			return max(n, 0)
+		switch err {
+		case syscall.EINTR:
+			continue
+		case nil, errNothing:
+			return max(n, 0), nil
 		}
+		return 0, &net.OpError{Op: "write", Net: "tcp", Err: os.NewSyscallError("write", err)}
 	}
 }

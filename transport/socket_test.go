@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -384,3 +385,19 @@ type nullConn struct{ net.Conn }
 
 func (nullConn) Write(p []byte) (int, error)      { return len(p), nil }
 func (nullConn) SetWriteDeadline(time.Time) error { return nil }
+
+// The kernel says only once why a connection is gone; after that a write is told no
+// more than that it is.
+func TestAWriterLearnsThatItsPeerHasResetTheConnection(t *testing.T) {
+	client, server := overSocket(t, false, nil, nil)
+	if err := server.Abort(); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	for err == nil {
+		err = errors.Join(client.WriteFrame([]byte("x")), client.Flush())
+	}
+	if !errors.Is(err, syscall.ECONNRESET) {
+		t.Error(err)
+	}
+}

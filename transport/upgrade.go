@@ -31,8 +31,8 @@ type Upgrader struct {
 // Upgrade answers the request with a switch to the WebSocket protocol. A
 // [net.Conn] that wraps another one, as a listener may make them, should keep its
 // CloseWrite and SetLinger: ending a connection takes longer without them. One
-// that leaves Read alone may have a method Socket that returns the
-// [*net.TCPConn]: then reading is cheaper, and goes past the wrapper. After
+// that leaves Read and Write alone may have a method Socket that returns the
+// [*net.TCPConn]: then both are cheaper, and go past the wrapper. After
 // that the deadlines of the HTTP server are gone and the connection is the
 // caller's, who may return from the handler and must Close or Abort it.
 //
