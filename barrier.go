@@ -83,6 +83,7 @@ func (s *session) askIfLast() error {
 
 // ask writes a barrier, for a Flush that waits for it or for ourselves.
 func (s *session) ask(waits *request) error {
+	s.out.publish() // the next to tell what waits may be long in coming, if writing is slow
 	s.askAt = 0
 	s.unasked, s.unaskedBytes = 0, 0
 	s.out.barriers++

@@ -105,8 +105,8 @@ type inbox struct {
 	spill     *spill       // nil: nothing has spilled yet; the reader makes it, and may look at it without mu
 	spilling  bool         // a pump runs
 	held      []Message    // at most one, that the reader had when its connection ended
-	inHand    atomic.Int64 // messages that the pump has taken and not yet passed on
-	handBytes atomic.Int64 // and their size
+	inHand    atomic.Int64 // messages that the pump has taken and not yet passed on; the pump needs no mu to count down
+	handBytes atomic.Int64 // and their size; likewise
 	ended     bool
 	closed    bool // the program has closed the client
 }

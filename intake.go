@@ -23,27 +23,37 @@ type intake struct {
 	quit    chan struct{} // closed by stopIntake
 	running sync.WaitGroup
 	room    chan struct{} // one slot: there is room again; never closed
+	stats   *counters
 
 	mu       sync.Mutex
 	queue    fifo
-	bytes    int // size of the messages in queue
-	messages int // how many it may hold
-	maxBytes int // and about how many bytes of them
+	held     int // size of the messages in queue
+	messages int // how many there may be
+	bytes    int // about how large they may be, together
 	full     bool
 	closed   bool // the program has closed its channel
 	hungry   bool // the writer has found nothing, and is to be roused
 }
 
-// startIntake starts an intake, if there is anything for it to do. It has the
-// outbox' channels until stopIntake.
+// startIntake starts an intake, if there is anything for it to do; there is none yet.
+// It has the outbox' channels until stopIntake.
 func (s *session) startIntake() {
 	o := s.out
-	in := &intake{rouse: s.status.rouse, quit: make(chan struct{}), room: make(chan struct{}, 1)}
-	if o.intake != nil || o.messages == nil || o.queue.len() > 0 || !s.makeRoom(in) {
+	messages, bytes := s.roomAhead(0)
+	if o.messages == nil || o.queue.len() > 0 || messages <= 0 || bytes <= 0 {
 		return
 	}
+	in := &intake{
+		messages: messages,
+		bytes:    bytes,
+		rouse:    s.status.rouse,
+		quit:     make(chan struct{}),
+		room:     make(chan struct{}, 1),
+		stats:    s.stats,
+	}
 	o.intake = in
-	in.running.Go(func() { in.run(o.messages, o.requests, o.closing) })
+	offered := o.messages
+	in.running.Go(func() { in.run(offered, o.requests, o.closing) })
 }
 
 // stopIntake ends the intake, if there is one, and queues what it has taken.
@@ -59,6 +69,8 @@ func (o *outbox) stopIntake() {
 		e := in.queue.pop()
 		o.queue.push(&e)
 	}
+	in.stats.intake.Store(0)
+	o.publish()
 	if in.closed {
 		o.messagesClosed()
 	}
@@ -69,10 +81,14 @@ func (s *session) takeIn() {
 	in, o := s.out.intake, s.out
 	in.mu.Lock()
 	o.queue, in.queue = in.queue, o.queue
-	on := s.makeRoom(in)
+	in.messages, in.bytes = s.roomAhead(in.held)
+	in.held = 0
+	on := in.messages > 0 && in.bytes > 0
 	in.hungry = o.queue.len() == 0
 	was, closed := in.full, in.closed
 	in.full = false
+	in.stats.intake.Store(0)
+	o.publish()
 	in.mu.Unlock()
 	switch {
 	case closed:
@@ -84,15 +100,13 @@ func (s *session) takeIn() {
 	}
 }
 
-// makeRoom gives an intake, from which all has been taken, as much room as the
-// window leaves: what is accepted is bounded with it and without. It reports false
-// if that is none. The intake may be taking one more message.
-func (s *session) makeRoom(in *intake) bool {
+// roomAhead returns how much an intake may hold, from which has been taken what is
+// queued, held bytes of it: what the window leaves, so that no more is accepted with
+// an intake than without. It may be taking one more message meanwhile.
+func (s *session) roomAhead(held int) (messages, bytes int) {
 	o := s.out
-	in.messages = min(intakeMessages, o.limit, s.cfg.window-o.window.messages-o.queue.messages-1)
-	in.maxBytes = min(intakeBytes, windowBytes-o.bytes-in.bytes)
-	in.bytes = 0
-	return in.messages > 0 && in.maxBytes > 0
+	return min(intakeMessages, o.limit, s.cfg.window-o.window.messages-o.queue.messages-1),
+		min(intakeBytes, windowBytes-o.bytes-held)
 }
 
 // run takes messages and requests until it is stopped, the program has closed
@@ -135,8 +149,9 @@ func (in *intake) run(messages <-chan Message, requests <-chan *request, closing
 func (in *intake) put(e *entry) (room bool) {
 	in.mu.Lock()
 	in.queue.push(e)
-	in.bytes += messageSize(e.message)
-	in.full = in.queue.len() >= in.messages || in.bytes >= in.maxBytes
+	in.held += messageSize(e.message)
+	in.stats.intake.Store(int64(in.queue.messages))
+	in.full = in.queue.len() >= in.messages || in.held >= in.bytes
 	full, hungry := in.full, in.hungry
 	in.hungry = false
 	in.mu.Unlock()

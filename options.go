@@ -214,7 +214,8 @@ func WithHeartbeat(interval, timeout time.Duration) Option {
 }
 
 // WithOutbox sets how many messages the client takes from the Outbox while it
-// has no connection; beyond it sends wait. Default: 256 messages.
+// has no connection; beyond it sends wait. With a connection it takes no more than
+// this, and no more than 64, ahead of what it writes. Default: 256 messages.
 func WithOutbox(n int) Option {
 	return func(c *config) error {
 		c.outbox = n

@@ -30,8 +30,8 @@ const (
 // heartbeat. It shares nothing with the client but the outbox, whose writer it
 // is, the inbox, and the counters, so an old session cannot hurt a new one.
 //
-// The supervisor goroutine is the writer, and the heartbeat is a timer: of a client
-// that is idle there are two goroutines.
+// The supervisor goroutine is the writer, with an intake while there is much to write,
+// and the heartbeat is a timer: of a client that is idle there are two goroutines.
 type session struct {
 	*Client
 	conn  transport.Conn
@@ -91,7 +91,6 @@ func (s *session) run(ctx context.Context) error {
 	}
 
 	err := s.write(ctx)
-	s.out.stopIntake()
 	if ctx.Err() == nil && !errors.Is(err, os.ErrDeadlineExceeded) { // who took nothing for so long has not said goodbye either
 		select {
 		case <-common.Done():

@@ -87,7 +87,7 @@ func (c *Client) Stats() Stats {
 		DroppedNewest:      n.droppedNewest.Load(),
 		DroppedDisconnect:  n.droppedDisconnect.Load(),
 		DroppedUnread:      n.droppedUnread.Load(),
-		Outbox:             int(n.outbox.Load()),
+		Outbox:             int(n.outbox.Load() + n.intake.Load()),
 		Unconfirmed:        int(n.unconfirmed.Load()),
 		EventsLost:         uint64(c.events.ring.Stats().Dropped) + c.events.lost.Load(),
 	}
@@ -163,7 +163,7 @@ type counters struct {
 	failedStatus, failedRegistration, abandoned     atomic.Uint64
 	silent                                          atomic.Uint64
 	disconnects                                     [len(Disconnects{})]atomic.Uint32
-	backoff, outbox, unconfirmed                    atomic.Int64
+	backoff, outbox, intake, unconfirmed            atomic.Int64
 }
 
 // attempt counts an attempt to connect by how it ended; ending tells that the

@@ -17,6 +17,7 @@ var frames = sync.Pool{New: func() any { return new([]byte) }}
 // write sends what the program sends, in order. It drains without blocking,
 // flushes when nothing more is at hand, and only then waits.
 func (s *session) write(ctx context.Context) error {
+	defer s.out.stopIntake()
 	var e entry // the functions that it is handed to share this one: it is large
 	for some := false; ; {
 		for some || s.next(&e) {
@@ -27,7 +28,7 @@ func (s *session) write(ctx context.Context) error {
 				return err
 			}
 			some = false
-			if s.inRow++; s.inRow == intakeAfter && !s.ending() {
+			if s.inRow++; s.inRow >= intakeAfter && s.out.intake == nil && !s.ending() {
 				s.startIntake()
 			}
 		}
@@ -56,7 +57,7 @@ func (s *session) write(ctx context.Context) error {
 // may be sent after all.
 func (s *session) pause() bool {
 	full := s.windowFull()
-	if s.inRow < intakeAfter || full || s.ending() {
+	if s.inRow < intakeAfter || full || s.ending() || s.out.window.len() == 0 {
 		s.out.stopIntake()
 	}
 	s.inRow = 0
@@ -91,7 +92,11 @@ func (s *session) next(e *entry) bool {
 // the program offers.
 func (s *session) take(e *entry) bool {
 	o := s.out
-	if o.queue.len() == 0 && o.intake != nil {
+	switch {
+	case o.intake == nil:
+	case s.ending():
+		o.stopIntake()
+	case o.queue.len() == 0:
 		s.takeIn()
 	}
 	if o.queue.len() > 0 {
