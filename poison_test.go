@@ -137,11 +137,15 @@ func TestT19_ThePoisonOfAFloodIsNotSentTwice(t *testing.T) {
 		p.react = func(conn transport.Conn, m relay.Message) bool {
 			if m.Description == "0500" {
 				seen++
+				p.deaf = true // a relay that closes handles nothing more, and confirms nothing
 				go func() { _ = conn.Close(4003, "Message length exceeds limit.") }()
 			}
 			return true
 		}
-		r.Script(p.serve)
+		r.Script(func(conn transport.Conn) {
+			p.setDeaf(false)
+			p.serve(conn)
+		})
 		c := r.Client("sender", relay.WithResend(10000))
 		w := watching(c)
 		var a account
