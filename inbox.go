@@ -129,10 +129,7 @@ func (in *inbox) makeSpill() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.spill = &spill{stop: make(chan struct{})}
-	in.spill.MaxBytes, in.spill.Size = in.policy.MaxBytes, spillSize
-	if in.policy.WhenFull == Wait {
-		in.spill.MaxBytes -= in.handful()
-	}
+	in.spill.MaxBytes, in.spill.Size = in.policy.MaxBytes-in.handful(), spillSize
 	in.spill.OnDrop = func(m Message) { in.onDrop(m, errInboxOverflow) }
 	switch in.policy.WhenFull {
 	case DropOldest:

@@ -31,7 +31,7 @@ type intake struct {
 	messages int // how many there may be
 	bytes    int // about how large they may be, together
 	full     bool
-	closed   bool // the program has closed its channel
+	closed   bool // the program has closed its channel; whoever receives next learns it, too
 	hungry   bool // the writer has found nothing, and is to be roused
 }
 
@@ -65,15 +65,9 @@ func (o *outbox) stopIntake() {
 	close(in.quit)
 	in.running.Wait()
 	o.intake = nil
-	for in.queue.len() > 0 {
-		e := in.queue.pop()
-		o.queue.push(&e)
-	}
+	o.queue.take(&in.queue)
 	in.stats.intake.Store(0)
 	o.publish()
-	if in.closed {
-		o.messagesClosed()
-	}
 }
 
 // takeIn queues what the intake has taken. Nothing else is queued.
@@ -83,16 +77,14 @@ func (s *session) takeIn() {
 	o.queue, in.queue = in.queue, o.queue
 	in.messages, in.bytes = s.roomAhead(in.held)
 	in.held = 0
-	on := in.messages > 0 && in.bytes > 0
+	on := !in.closed && in.messages > 0 && in.bytes > 0
 	in.hungry = o.queue.len() == 0
-	was, closed := in.full, in.closed
+	was := in.full
 	in.full = false
 	in.stats.intake.Store(0)
 	o.publish()
 	in.mu.Unlock()
 	switch {
-	case closed:
-		o.messagesClosed()
 	case !on:
 		o.stopIntake()
 	case was:
@@ -161,7 +153,7 @@ func (in *intake) put(e *entry) (room bool) {
 	return !full
 }
 
-// end says that the program has closed its channel.
+// end says that there is nothing more to take in.
 func (in *intake) end() {
 	in.mu.Lock()
 	in.closed = true

@@ -301,10 +301,7 @@ func (o *outbox) reclaim(flushed int64, resend bool, cause error) (doubtful []Me
 			again.push(&e)
 		}
 	}
-	for o.queue.len() > 0 {
-		e := o.queue.pop()
-		again.push(&e)
-	}
+	again.take(&o.queue)
 	o.queue, o.window, o.fresh, o.bytes = again, fifo{}, 0, 0
 	if untold > 0 {
 		o.untold = inDoubt(untold, cause)
@@ -366,6 +363,14 @@ func (q *fifo) shrink() {
 		q.items = nil
 	}
 	q.used = false
+}
+
+// take moves all of another queue behind what is in this one.
+func (q *fifo) take(from *fifo) {
+	for from.len() > 0 {
+		e := from.pop()
+		q.push(&e)
+	}
 }
 
 func (q *fifo) pop() entry {

@@ -44,7 +44,6 @@ func (s *session) write(ctx context.Context) error {
 		if s.ending() && s.out.queue.len() == 0 && s.out.window.len() == 0 {
 			return s.goodbye()
 		}
-		s.out.publish()
 		s.rest()
 		var err error
 		if some, err = s.wait(ctx, &e); err != nil {
@@ -309,12 +308,11 @@ func (s *session) put(e *entry, frame []byte) error {
 	s.writing.Store(true)
 	err := s.conn.WriteFrame(frame)
 	s.writing.Store(false)
-	before := s.end
-	if s.end, _ = s.conn.Offsets(); s.end == before {
-		s.out.written(e, len(frame), unwritten)
-	} else {
-		s.out.written(e, len(frame), s.end)
+	before, end := s.end, int64(unwritten)
+	if s.end, _ = s.conn.Offsets(); s.end != before {
+		end = s.end
 	}
+	s.out.written(e, len(frame), end)
 	return err
 }
 
