@@ -5,7 +5,7 @@
 //	go run . -run P1                      one measurement
 //	go run . -quick                       everything, too little of it to mean anything
 //	go run . -list                        what there is
-//	go run . -run P1 -profile /tmp/p      leaves profiles: go tool pprof /tmp/p/P1_64_B.prof
+//	go run . -run P1 -profile profiles    leaves profiles: go tool pprof profiles/P1_64_B.prof
 //	go run . -out ../docs/performance     keeps the results, in place of earlier ones
 //
 // With -out and -readme, the results that are kept are written down again, also
