@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,19 +83,45 @@ func TestASlowLineIsNotADeadRelay(t *testing.T) {
 	})
 }
 
+// lazy takes its time for one write.
+type lazy struct {
+	net.Conn
+	next *atomic.Bool
+}
+
+func (l lazy) Write(p []byte) (int, error) {
+	if l.next.CompareAndSwap(true, false) {
+		time.Sleep(60 * time.Millisecond)
+	}
+	return l.Conn.Write(p)
+}
+
 // A relay that takes nothing any more is noticed within the heartbeat's bound,
-// also when the program sends so much that no ping gets through to it, and
-// whenever it begins to.
+// also when the program sends so much that no ping gets through to it, whenever
+// it begins to, and when a beat meets a write that the kernel just keeps.
 func TestT10_ARelayThatTakesNothingIsNoticedWithinTheHeartbeat(t *testing.T) {
-	for name, after := range map[string]time.Duration{"at once": 0, "in the last moment": 2900 * time.Millisecond} {
+	for name, when := range map[string]struct {
+		after time.Duration
+		lazy  bool
+	}{
+		"at once":             {},
+		"in the last moment":  {after: 2900 * time.Millisecond},
+		"and a beat meets it": {after: 2910 * time.Millisecond, lazy: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *relaytest.Relay) {
-				c := r.Client("c", relay.WithHeartbeat(2*time.Second, time.Second), relay.WithTimeout(time.Minute))
+				var isLazy atomic.Bool
+				c := r.Client("c", relay.WithHeartbeat(2*time.Second, time.Second), relay.WithTimeout(time.Minute),
+					relay.WithDialContext(func(ctx context.Context, network, address string) (net.Conn, error) {
+						conn, err := r.DialContext(ctx, network, address)
+						return lazy{conn, &isLazy}, err
+					}))
 				connect(t, c)
 				w := watching(c)
 				thaw := r.Freeze()
 				frozen := time.Now()
-				time.Sleep(after)
+				time.Sleep(when.after)
+				isLazy.Store(when.lazy)
 				sent := 0
 				for c.State() == relay.Connected {
 					select {

@@ -25,8 +25,8 @@ type heartbeat struct {
 	pinged  bool          // and nothing was heard since
 	before  int64         // received then
 	waited  time.Duration // since then, but for the time that does not count
-	stuck   bool          // the writer was waiting for the kernel at the last beat
-	sent    int64         // which had taken so much
+	stuck   int           // so many beats in a row have found the writer in a write
+	sent    int64         // and the kernel had taken so much
 }
 
 // startHeartbeat lets the first beat come. The last one tells why it is.
@@ -62,16 +62,19 @@ func (s *session) beat(ctx context.Context) (time.Duration, error) {
 	h := &s.heart
 	step := max(s.cfg.heartbeatTimeout/20, time.Millisecond)
 	if !h.pinged {
-		h.pinged, h.waited, h.stuck = true, 0, false
+		h.pinged, h.waited, h.stuck = true, 0, 0
 		h.before = s.conn.Received()
 		s.conn.Ping()
 		return step, nil
 	}
-	wasStuck, was := h.stuck, h.sent
-	h.stuck = s.writing.Load()
+	if h.stuck++; !s.writing.Load() {
+		h.stuck = 0
+	}
+	was := h.sent
 	_, h.sent = s.conn.Offsets()
-	// What the kernel takes at once, it may just keep.
-	drains := wasStuck && h.stuck && h.sent > was
+	// What the kernel takes at once, it may just keep. The first of three beats may
+	// have met a write that did just that, and filled it up.
+	drains := h.stuck > 2 && h.sent > was
 	if h.waited += step; s.in.stalled.Load() || drains {
 		h.waited = 0
 	}
