@@ -65,15 +65,34 @@ func (a *ahead) fill() (int, error) {
 
 // tryWrite writes what the kernel takes of p at once, and returns how much that is. The
 // error is the socket's, which says so only once.
-func (a *ahead) tryWrite(p []byte) (n int, err error) {
+func (a *ahead) tryWrite(p []byte) (int, error) {
 	if !a.on() {
 		return 0, nil
 	}
+	w := writes.Get().(*write)
+	defer writes.Put(w)
+	w.p, w.n, w.err = p, 0, nil
 	// Control heeds no deadline: that of the last write that waited may have passed. It
 	// fails only when the socket is closed, as the write that follows then does.
-	_ = a.raw.Control(func(fd uintptr) { n, err = writeSocket(fd, p) })
-	return n, err
+	_ = a.raw.Control(w.try)
+	w.p = nil
+	return w.n, w.err
 }
+
+// write is a call of tryWrite: made anew for each, it would be three allocations.
+type write struct {
+	p   []byte
+	n   int
+	err error
+	try func(fd uintptr) // writes p, and sets n and err
+}
+
+// writes are those that nobody is at.
+var writes = sync.Pool{New: func() any {
+	w := new(write)
+	w.try = func(fd uintptr) { w.n, w.err = writeSocket(fd, w.p) }
+	return w
+}}
 
 // readNow reads what the kernel has. It returns false if that is nothing.
 func (a *ahead) readNow(fd uintptr) bool {
