@@ -62,7 +62,10 @@ func (w *wire) Read(p []byte) (int, error) {
 // an answer that is taken byte by byte saves a system call for each: a third of what
 // it cost ten thousand clients to come back.
 func (w *wire) receive(p []byte) (n int, err error) {
-	if (w.open || w.bytewise) && w.ahead.on() && (len(w.ahead.rest) > 0 || len(p) < aheadBytes) {
+	if (w.open || w.bytewise) && w.ahead.on() && (len(w.ahead.rest) > 0 || len(p) < farAheadBytes) {
+		if len(p) >= farReadBytes {
+			w.ahead.far = true
+		}
 		if len(w.ahead.rest) == 0 {
 			n, err = w.ahead.fill()
 			w.count.Add(int64(n))
