@@ -114,12 +114,12 @@ func (e *encoder) end(dst []byte, suffix string) ([]byte, error) {
 // appendEscaped appends s as Python does, all that is not printable ASCII
 // escaped. What is not UTF-8 becomes U+FFFD, and valid is false then.
 func appendEscaped(dst []byte, s string) (out []byte, valid bool) {
-	if len(s) >= longText && strings.IndexByte(s, '"') < 0 && strings.IndexByte(s, '\\') < 0 && isVisible(s) {
-		return append(dst, s...), true
-	}
 	valid = true
 	for s != "" {
-		n := printable(s)
+		n := printable(s[:min(len(s), nearText)])
+		if n == nearText {
+			n += printableString(s[n:])
+		}
 		dst = append(dst, s[:n]...)
 		s = s[n:]
 		// Escapes come in clusters, so the search for the next one only starts
@@ -144,27 +144,6 @@ func appendEscaped(dst []byte, s string) (out []byte, valid bool) {
 	}
 	return dst, valid
 }
-
-// longText is from where on it pays to look whether there is anything to escape at
-// all, before it is looked for: 16 KB without take half the time.
-const longText = 256
-
-// printable returns how many bytes at the start of s stand for themselves.
-func printable[T string | []byte](s T) int {
-	i := 0
-	for ; i+8 <= len(s); i += 8 {
-		if hits := unprintable(load64(s[i : i+8])); hits != 0 {
-			return i + first(hits)
-		}
-	}
-	for i < len(s) && isPrintable(s[i]) {
-		i++
-	}
-	return i
-}
-
-// isPrintable reports whether c stands for itself in a string of plain ASCII.
-func isPrintable(c byte) bool { return ' ' <= c && c <= '~' && c != '"' && c != '\\' }
 
 // escapeLetter is the reverse of unescapeLetter. Python leaves the slash alone.
 var escapeLetter = [256]byte{

@@ -12,7 +12,7 @@ import (
 )
 
 // texts are one that is looked at in steps of several widths, and one that is
-// looked at as a whole before.
+// long enough for the widest of them.
 var texts = []string{strings.Repeat("x", 2*32+8+5), strings.Repeat("x", 256+32+8+5)}
 
 // everyByteAtEveryPlace calls f with texts in which one byte was replaced.

@@ -1,7 +1,5 @@
 package codec
 
-import "bytes"
-
 // usual is what the stock encoder and ours put before the values of a
 // PeerConnection, but for the error. Nearly all frames look like that, and to know
 // what comes next spares most of the scanning: a short message is decoded in half
@@ -54,15 +52,12 @@ func (f *fields) parseUsual(frame []byte) bool {
 // one in printable ASCII.
 func scanPrintable(frame []byte, start int) (value span, ok bool) {
 	i := start + 1
-	if len(frame) >= 2*longText { // the description may be long
-		n := bytes.IndexByte(frame[i:], '"')
-		if n >= longText && bytes.IndexByte(frame[i:i+n], '\\') < 0 && isVisible(frame[i:i+n]) {
-			return span{start, i + n + 1, n}, true
-		}
-	}
 	size := -i
 	for {
-		i += printable(frame[i:])
+		n := printable(frame[i:min(i+nearText, len(frame))])
+		if i += n; n == nearText {
+			i += printableBytes(frame[i:])
+		}
 		if i < len(frame) && frame[i] == '"' {
 			return span{start, i + 1, size + i}, true
 		}

@@ -36,28 +36,6 @@ func special(x uint64) uint64 { return tooSmall(x) &^ x & tops }
 // tooSmall takes for a hit.
 func unprintable(x uint64) uint64 { return (tooSmall(x) | (x + ones)) & tops }
 
-// isVisible reports whether all of text is ASCII that can be seen, quotes and
-// backslashes included. Adding moves each byte from the space on to where the top
-// bit is set, and by one DEL and what is beyond ASCII, too. Nothing needs to be
-// decided before the end: that is twice as fast as a search for the first hit.
-func isVisible[T string | []byte](text T) bool {
-	const shift = ones * (0x80 - ' ')
-	beyond, visible := uint64(0), uint64(tops)
-	i := 0
-	for ; i+32 <= len(text); i += 32 {
-		w := text[i : i+32]
-		a, b, c, d := load64(w), load64(w[8:]), load64(w[16:]), load64(w[24:])
-		beyond |= (a + ones) | (b + ones) | (c + ones) | (d + ones)
-		visible &= (a + shift) & (b + shift) & (c + shift) & (d + shift)
-	}
-	for ; i < len(text); i++ {
-		if text[i] < ' ' || text[i] > '~' {
-			return false
-		}
-	}
-	return beyond&tops == 0 && visible == tops
-}
-
 // first returns which of the eight bytes is hit first.
 func first(hits uint64) int { return bits.TrailingZeros64(hits) / 8 }
 

@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package codec
+
+func wideString(s string) int { return printableBlocks(s) }
+
+func wideBytes(b []byte) int { return printableBlocks(b) }
