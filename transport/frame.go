@@ -1,8 +1,10 @@
 package transport
 
 import (
+	"crypto/subtle"
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -54,30 +56,44 @@ func appendFrame(dst []byte, op opcode, p []byte, masked bool) []byte {
 	key := rand.Uint32()
 	dst = binary.LittleEndian.AppendUint32(dst, key)
 	start := len(dst)
-	dst = append(dst, p...)
-	mask(dst[start:], key)
+	dst = slices.Grow(dst, len(p))[:start+len(p)]
+	mask(dst[start:], p, key)
 	return dst
 }
 
-// mask applies key to b, eight bytes at a time.
-func mask(b []byte, key uint32) {
+// mask writes p to dst, which is as long, with key applied to it: eight bytes at a time,
+// or, of large ones, as many as crypto/subtle can, which is half again as fast.
+func mask(dst, p []byte, key uint32) {
 	wide := uint64(key)<<32 | uint64(key)
-	for len(b) >= 32 { // four at once keep the processor busy
-		v := (*[32]byte)(b)
-		binary.LittleEndian.PutUint64(v[0:], binary.LittleEndian.Uint64(v[0:])^wide)
-		binary.LittleEndian.PutUint64(v[8:], binary.LittleEndian.Uint64(v[8:])^wide)
-		binary.LittleEndian.PutUint64(v[16:], binary.LittleEndian.Uint64(v[16:])^wide)
-		binary.LittleEndian.PutUint64(v[24:], binary.LittleEndian.Uint64(v[24:])^wide)
-		b = b[32:]
+	if len(p) >= 2*len(stencil{}) {
+		var s stencil
+		for i := 0; i < len(s); i += 8 {
+			binary.LittleEndian.PutUint64(s[i:], wide)
+		}
+		for len(p) >= len(s) {
+			n := subtle.XORBytes(dst, p[:len(s)], s[:])
+			dst, p = dst[n:], p[n:]
+		}
 	}
-	for len(b) >= 8 {
-		binary.LittleEndian.PutUint64(b, binary.LittleEndian.Uint64(b)^wide)
-		b = b[8:]
+	for len(p) >= 32 { // four at once keep the processor busy
+		d, v := (*[32]byte)(dst), (*[32]byte)(p)
+		binary.LittleEndian.PutUint64(d[0:], binary.LittleEndian.Uint64(v[0:])^wide)
+		binary.LittleEndian.PutUint64(d[8:], binary.LittleEndian.Uint64(v[8:])^wide)
+		binary.LittleEndian.PutUint64(d[16:], binary.LittleEndian.Uint64(v[16:])^wide)
+		binary.LittleEndian.PutUint64(d[24:], binary.LittleEndian.Uint64(v[24:])^wide)
+		dst, p = dst[32:], p[32:]
 	}
-	for i := range b {
-		b[i] ^= byte(key >> (8 * (i & 3)))
+	for len(p) >= 8 {
+		binary.LittleEndian.PutUint64(dst, binary.LittleEndian.Uint64(p)^wide)
+		dst, p = dst[8:], p[8:]
+	}
+	for i := range p {
+		dst[i] = p[i] ^ byte(key>>(8*(i&3)))
 	}
 }
+
+// A stencil is a key again and again.
+type stencil [1 << 10]byte
 
 // closePayload is the body of a close frame: empty if code may not be sent.
 func closePayload(code int, reason string) []byte {

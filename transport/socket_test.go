@@ -319,15 +319,19 @@ func TestSocketWorksInABubble(t *testing.T) {
 	})
 }
 
-func TestMaskIsItsOwnInverse(t *testing.T) {
+func TestEachByteIsMasked(t *testing.T) {
+	sizes := []int{2 << 10, 4<<10 - 1, 5<<10 + 43}
 	for size := range 70 {
+		sizes = append(sizes, size)
+	}
+	for _, size := range sizes {
 		p := make([]byte, size)
 		for i := range p {
 			p[i] = byte(rand.Uint32())
 		}
 		key := rand.Uint32()
-		got := bytes.Clone(p)
-		mask(got, key)
+		got := make([]byte, size)
+		mask(got, p, key)
 		for i := range got {
 			if want := p[i] ^ byte(key>>(8*(i%4))); got[i] != want {
 				t.Fatalf("size %d, byte %d", size, i)
