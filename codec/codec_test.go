@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -184,6 +185,24 @@ func TestAllocations(t *testing.T) {
 				t.Errorf("%v allocations, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+// The room for a text is counted before it is made, and each character by its length.
+func TestTheFirstAndTheLastCharacterOfEachLengthAreCounted(t *testing.T) {
+	for _, r := range "\x7f\u0080\u07ff\u0800\ud7ff\ue000\uffff\U00010000\U0010ffff" {
+		m := peerConnection()
+		m.Description = strings.Repeat(string(r), 300)
+		frame, err := m.Append(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := codec.DecodePeerConnection(frame); err != nil || got != m {
+			t.Errorf("%U: got %+v, %v", r, got, err)
+		}
+		if n := testing.AllocsPerRun(100, func() { _, _ = codec.DecodePeerConnection(frame) }); n != 1 {
+			t.Errorf("%U: %v allocations", r, n)
+		}
 	}
 }
 

