@@ -66,14 +66,8 @@ func appendFrame(dst []byte, op opcode, p []byte, masked bool) []byte {
 func mask(dst, p []byte, key uint32) {
 	wide := uint64(key)<<32 | uint64(key)
 	if len(p) >= 2*len(stencil{}) {
-		var s stencil
-		for i := 0; i < len(s); i += 8 {
-			binary.LittleEndian.PutUint64(s[i:], wide)
-		}
-		for len(p) >= len(s) {
-			n := subtle.XORBytes(dst, p[:len(s)], s[:])
-			dst, p = dst[n:], p[n:]
-		}
+		n := maskWide(dst, p, wide)
+		dst, p = dst[n:], p[n:]
 	}
 	for len(p) >= 32 { // four at once keep the processor busy
 		d, v := (*[32]byte)(dst), (*[32]byte)(p)
@@ -94,6 +88,23 @@ func mask(dst, p []byte, key uint32) {
 
 // A stencil is a key again and again.
 type stencil [1 << 10]byte
+
+// maskWide is mask for as many whole stencils as there are, and returns how much that is.
+// It is a function of its own so that who masks small frames alone, as an idle client
+// has, needs no stack for the stencil, which would double it.
+//
+//go:noinline
+func maskWide(dst, p []byte, wide uint64) int {
+	var s stencil
+	for i := 0; i < len(s); i += 8 {
+		binary.LittleEndian.PutUint64(s[i:], wide)
+	}
+	n := 0
+	for ; len(p)-n >= len(s); n += len(s) {
+		subtle.XORBytes(dst[n:], p[n:n+len(s)], s[:])
+	}
+	return n
+}
 
 // closePayload is the body of a close frame: empty if code may not be sent.
 func closePayload(code int, reason string) []byte {
