@@ -226,9 +226,6 @@ func scanString(frame []byte, i int) (end, size int, err error) {
 // scanEscape returns the length of the escape at i, 0 when it is none, and that
 // of what it stands for.
 func scanEscape(frame []byte, i int) (n, decoded int) {
-	if i+1 < len(frame) && unescapeLetter[frame[i+1]] != 0 {
-		return 2, 1
-	}
 	// What most are where there are many: without a call for each, a quarter less time.
 	if i+6 <= len(frame) && frame[i+1] == 'u' {
 		if r, ok := hex4(frame[i+2:]); ok && r >= 0x80 && !utf16.IsSurrogate(r) {
@@ -237,6 +234,9 @@ func scanEscape(frame []byte, i int) (n, decoded int) {
 			}
 			return 6, 3
 		}
+	}
+	if i+1 < len(frame) && unescapeLetter[frame[i+1]] != 0 {
+		return 2, 1
 	}
 	r, n := unescape(frame[i:])
 	return n, utf8.RuneLen(r)

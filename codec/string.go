@@ -84,8 +84,12 @@ func appendText(b *strings.Builder, frame []byte, s span) {
 			raw = raw[len(`\\r\\n`):]
 		default:
 			if len(raw) >= 6 && raw[1] == 'u' { // as in scanEscape
-				if r, ok := hex4(raw[2:]); ok && r >= 0x800 && !utf16.IsSurrogate(r) {
-					piece = append(piece, 0xe0|byte(r>>12), 0x80|byte(r>>6)&0x3f, 0x80|byte(r)&0x3f)
+				if r, ok := hex4(raw[2:]); ok && r >= 0x80 && !utf16.IsSurrogate(r) {
+					if r < 0x800 {
+						piece = append(piece, 0xc0|byte(r>>6), 0x80|byte(r)&0x3f)
+					} else {
+						piece = append(piece, 0xe0|byte(r>>12), 0x80|byte(r>>6)&0x3f, 0x80|byte(r)&0x3f)
+					}
 					raw = raw[6:]
 					continue
 				}
