@@ -56,7 +56,7 @@ $(VENV_STAMP):
 	touch $@
 
 unit: ## all tests of all modules, with the race detector, and without it those that it spoils
-	go test -run 'TestT21_AMillionMessages|Allocations' . ./transport
+	go test -run 'TestT21_AMillionMessages|TestWhatAnIdleClientCosts|Allocations' . ./transport
 	$(call in_each_module,go test -race ./...)
 
 fuzz: ## fuzz each target for FUZZTIME (150000 inputs)
