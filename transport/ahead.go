@@ -10,9 +10,9 @@ const (
 	// aheadBytes are read at once, if the kernel has as much: some fifty small
 	// messages, where a bufio.Reader of the usual 4 KiB takes ten.
 	aheadBytes = 16 << 10
-	// farAheadBytes are read at once where messages are large, which those are that a
-	// read of farReadBytes is for: a tenth less time at 16 KB. Small ones have nothing
-	// of it, and leave the cache.
+	// farAheadBytes are read at once where messages are large, as a read of at least
+	// farReadBytes tells: a tenth less time at 16 KB. With small ones so many would
+	// leave the cache before they are handled.
 	farAheadBytes = 64 << 10
 	farReadBytes  = 4 << 10
 )
@@ -50,7 +50,7 @@ type ahead struct {
 	try   func(fd uintptr) (done bool) // readNow, made once
 	chunk *[]byte                      // nil while waiting
 	rest  []byte                       // of it, not yet consumed
-	far   bool                         // the next chunk is to be one of farChunks
+	far   bool                         // messages are large: the next chunk is to be one of farChunks
 	err   error                        // of the last readNow
 }
 
